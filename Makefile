@@ -1,0 +1,43 @@
+# Four verbs: run, test, lock, clean. CI runs `make test` and nothing else.
+COHORT ?= config/cohorts/demo
+VENV ?= .venv
+CORES ?= all
+PYTEST ?=
+PYTHON := $(shell sh envs/find_python.sh)
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint lock clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+
+run: $(VENV)/cpu.done ## run the workflow on COHORT (the demo unless given) and print where its report lies
+	$(BIN)/snakemake --cores $(CORES) --config cohort=$(COHORT)
+
+test: lint ## everything CI checks: lint, types, tests
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+lock: $(VENV)/dev.done ## resolve envs/*.in anew and rewrite everything that pins versions
+	$(BIN)/python envs/lock.py
+
+clean: ## remove environments and everything a run wrote
+	rm -rf .venv* .snakemake logs results/* .pytest_cache .mypy_cache .ruff_cache
+
+# The lock is complete, so nothing is resolved and every file is checked against its hash. uv installs in a seventh
+# of pip's time; where it cannot be had or finds no index (it does not read pip.conf), pip does the same.
+INSTALL = --no-deps --require-hashes --requirement
+$(VENV)/%.done: envs/%.txt envs/uv.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found on PATH"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(INSTALL) envs/uv.txt 2>$(VENV)/install.log \
+	  && $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(INSTALL) $< 2>>$(VENV)/install.log \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check $(INSTALL) $<
+	@touch $@

@@ -1,0 +1,64 @@
+"""Resolve envs/*.in into hash-locked requirements, and the conda files with the same pins.
+
+One file serves every supported Python: environment markers pick the versions. No registry host is written, so
+the lock works behind any mirror.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ENVS = Path(__file__).resolve().parent
+OLDEST_PYTHON, CONDA_PYTHON = "3.11", "3.12"
+GROUPS = {
+    "core": "anndata decoupler h5py harmonypy igraph jsonschema matplotlib numpy olga pandas pynndescent pyyaml scanpy"
+    " scikit-image scikit-learn scipy seaborn snakemake threadpoolctl",
+    "receptors": "anndata h5py jsonschema matplotlib numpy pandas pyyaml scanpy scipy scirpy seaborn snakemake threadpoolctl",
+}
+PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: *; *([^\\]+?))? *\\?$", re.MULTILINE)
+
+
+def main() -> None:
+    """Rewrite uv.txt, cpu.txt, dev.txt and the conda files."""
+    for name in ("uv", "cpu", "dev"):
+        resolve(name)
+    pins = conda_pins((ENVS / "cpu.txt").read_text(encoding="utf-8"))
+    for group in GROUPS:
+        (ENVS / f"{group}.yaml").write_text(render_conda(group, pins), encoding="utf-8")
+
+
+def resolve(name: str) -> None:
+    """Resolve one requirements file for all supported Pythons."""
+    command = ["uv", "pip", "compile", "--universal", "--python-version", OLDEST_PYTHON, "--generate-hashes"]
+    command += ["--no-emit-index-url", "--upgrade", "--quiet", "--custom-compile-command", "make lock"]
+    subprocess.run([*command, f"{name}.in", "--output-file", f"{name}.txt"], cwd=ENVS, check=True)
+
+
+def conda_pins(lock: str) -> dict[str, str]:
+    """Return package -> version of a lock for the Python of the conda environments."""
+    pins = {}
+    for name, version, marker in PIN.findall(lock):
+        if not marker or _serves_conda(marker):
+            pins[name.lower()] = version
+    return pins
+
+
+def _serves_conda(marker: str) -> bool:
+    from packaging.markers import Marker
+
+    environment = {"python_version": CONDA_PYTHON, "python_full_version": f"{CONDA_PYTHON}.0", "sys_platform": "linux"}
+    return Marker(marker.strip()).evaluate(environment)
+
+
+def render_conda(group: str, pins: dict[str, str]) -> str:
+    """Return a conda environment file with the pins of one group of software."""
+    lines = ["# Written by `make lock`: the pins of cpu.txt for `--sdm conda`.", "channels:", "  - conda-forge"]
+    lines += ["  - nodefaults", "dependencies:", f"  - python ={CONDA_PYTHON}", "  - pip", "  - pip:"]
+    return "\n".join(lines + [f"      - {name}=={pins[name]}" for name in GROUPS[group].split()]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
