@@ -1,0 +1,428 @@
+"""Rules that span the rows and tables of a cohort."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from immune_landscape.config_checks import PlaceOf, case_twins, is_simulated
+from immune_landscape.data_files import resolve_path
+from immune_landscape.errors import Problem
+from immune_landscape.strict_yaml import KeyPath, dotted
+from immune_landscape.text_files import did_you_mean, listed, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Cells = set[tuple[str, int, str]]
+FILE_LAYERS = ("gex", "tcr", "bulk_tcr")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A typed sheet: its label, cells indexed by line, columns present, and malformed lines."""
+
+    label: str
+    frame: pd.DataFrame
+    present: frozenset[str]
+    broken: frozenset[int]
+
+    def at(self, line: Any, column: str, message: str, kind: str) -> Problem:
+        """Return a problem at a cell of this sheet."""
+        return Problem(self.label, int(line), column, message, kind)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The sheets of a cohort; none where a sheet is absent or unreadable."""
+
+    patients: Table | None
+    samples: Table | None
+    populations: Table | None
+    measures: Table | None
+
+    def optional(self) -> dict[str, Table]:
+        """Return the optional sheets that are there."""
+        pairs = (("populations", self.populations), ("measures", self.measures))
+        return {name: table for name, table in pairs if table is not None}
+
+
+def sheet_problems(
+    tables: Tables, config: Mapping[str, Any], unsound: set[str], place_of: PlaceOf, faulty: Cells
+) -> list[Problem]:
+    """Return what is wrong between rows and between sheets.
+
+    Parameters
+    ----------
+    tables
+        Typed sheets.
+    config
+        Effective config.
+    unsound
+        Top-level config keys that are already reported.
+    place_of
+        Tells the file and line of a config key path.
+    faulty
+        File, line and column of cells already reported, so as not to report them again.
+
+    Returns
+    -------
+    list of Problem
+        Duplicates, unknown references, impossible times and orders, and empty layers.
+    """
+    problems = []
+    patients, samples = tables.patients, tables.samples
+    if patients is not None:
+        problems += [
+            *_repeated_patients(patients),
+            *_outcomes(patients, faulty),
+            *_twins(patients, ("patient", "arm")),
+        ]
+    if samples is not None:
+        problems += [*_repeated(samples, ["sample"], "duplicate_sample", faulty)]
+        problems += [*_repeated_visits(samples, config, faulty), *_twins(samples, ("sample", "batch"))]
+        problems += [*_shared_files(samples, config), *_visit_order(samples, config)]
+    if patients is not None and samples is not None:
+        problems += _unknown(samples, "patient", patients, faulty)
+    problems += _numbers_per_sample(tables, faulty)
+    problems += _empty_layers(tables, config, place_of) if "layers" not in unsound else []
+    return problems
+
+
+def _repeated(table: Table, keys: list[str], kind: str, faulty: Cells) -> list[Problem]:
+    seen: dict[tuple[str, ...], int] = {}
+    problems = []
+    for line, *values in table.frame[keys].itertuples():
+        if line in table.broken or not all(values) or any((table.label, line, key) in faulty for key in keys):
+            continue
+        first = seen.setdefault(tuple(values), line)
+        if first != line:
+            what = " ".join(f"{key} {value}" for key, value in zip(keys, values, strict=True))
+            problems.append(table.at(line, keys[0], f"{what} already used on line {first}", kind))
+    return problems
+
+
+def _repeated_patients(table: Table) -> list[Problem]:
+    problems = []
+    first: dict[str, tuple[int, str]] = {}
+    for line, patient, response in table.frame[["patient", "best_response"]].itertuples():
+        if not patient or line in table.broken:
+            continue
+        before, earlier = first.setdefault(patient, (line, response))
+        if before != line and response != earlier:
+            message = (
+                f"{shown(response)} for {patient}, but {shown(earlier)} on line {before}; keep the right row"
+            )
+            problems.append(table.at(line, "best_response", message, "conflicting_response"))
+        elif before != line:
+            message = f"patient {patient} already used on line {before}"
+            problems.append(table.at(line, "patient", message, "duplicate_patient"))
+    return problems
+
+
+def _repeated_visits(table: Table, config: Mapping[str, Any], faulty: Cells) -> list[Problem]:
+    frame = table.frame.assign(
+        tissue=table.frame["tissue"].mask(table.frame["tissue"] == "", config["tissues"][0])
+    )
+    once = Table(
+        table.label,
+        frame[~frame["sample"].duplicated() | (frame["sample"] == "")],
+        table.present,
+        table.broken,
+    )
+    return _repeated(once, ["patient", "visit", "tissue"], "duplicate_visit", faulty)
+
+
+def _twins(table: Table, columns: tuple[str, ...]) -> list[Problem]:
+    problems = []
+    for column in columns:
+        cells = table.frame[column]
+        for first, second in case_twins(dict.fromkeys(cell for cell in cells if cell)):
+            line = cells.index[cells == second][0]
+            earlier = cells.index[cells == first][0]
+            message = f"{shown(second)} and {shown(first)} (line {earlier}) differ only in case"
+            problems.append(table.at(line, column, message, "case_twin"))
+    return problems
+
+
+def _unknown(table: Table, column: str, source: Table, faulty: Cells) -> list[Problem]:
+    if column not in table.present or column not in source.present:
+        return []
+    known = list(dict.fromkeys(source.frame[column]))
+    problems = []
+    for line, value in table.frame[column].items():
+        if not value or value in known or (table.label, line, column) in faulty:
+            continue
+        message = f"{shown(value)} is not in {Path(source.label).name}{did_you_mean(value, known)}"
+        problems.append(table.at(line, column, message, f"unknown_{column}"))
+    return problems
+
+
+def _outcomes(table: Table, faulty: Cells) -> list[Problem]:
+    problems = []
+    for line, row in table.frame.iterrows():
+        for kind in ("pfs", "os"):
+            time, event = row[f"{kind}_time"], row[f"{kind}_event"]
+            if not {(table.label, line, f"{kind}_{part}") for part in ("time", "event")} & faulty:
+                problems += _half_outcome(table, line, kind, time, event)
+        if row["pfs_time"] > row["os_time"]:
+            message = f"{row['pfs_time']:g} is longer than os_time {row['os_time']:g}"
+            problems.append(table.at(line, "pfs_time", message, "pfs_after_os"))
+        if row["evaluable"] == "yes" and row["best_response"] == "NE":
+            message = "yes although best_response is NE (not evaluable)"
+            problems.append(table.at(line, "evaluable", message, "clash"))
+    return problems
+
+
+def _half_outcome(table: Table, line: Any, kind: str, time: float, event: float) -> list[Problem]:
+    if math.isnan(time) == math.isnan(event):
+        return []
+    if math.isnan(time):
+        return [
+            table.at(
+                line,
+                f"{kind}_time",
+                f"is empty although {kind}_event is {event:g}",
+                "event_without_time",
+            )
+        ]
+    message = f"is empty although {kind}_time is {time:g}"
+    return [table.at(line, f"{kind}_event", message, "time_without_event")]
+
+
+def _visit_order(table: Table, config: Mapping[str, Any]) -> list[Problem]:
+    rank = {visit: i for i, visit in enumerate(config["visits"])}
+    frame = table.frame[table.frame["visit"].isin(list(rank)) & table.frame["day"].notna()]
+    problems = []
+    for _, rows in frame.groupby(["patient", "tissue"], sort=False):
+        ordered = rows.assign(rank=rows["visit"].map(rank)).sort_values("rank", kind="stable")
+        for (_, one), (line, two) in itertools.pairwise(ordered.iterrows()):
+            if two["rank"] > one["rank"] and two["day"] < one["day"]:
+                message = f"{two['day']:g} at {two['visit']} is before day {one['day']:g} at {one['visit']}"
+                problems.append(table.at(line, "day", message, "visit_order"))
+    return problems
+
+
+def _shared_files(table: Table, config: Mapping[str, Any]) -> list[Problem]:
+    many = config["inputs"]["gex_sample_column"] is not None
+    problems = []
+    for column in FILE_LAYERS:
+        seen: dict[tuple[str, str], int] = {}
+        for line, path, label, sample in table.frame[[column, "gex_label", "sample"]].itertuples():
+            # With a sample column one file may serve many samples, each under its own label.
+            key = (path, (label or sample) if many and column != "bulk_tcr" else "")
+            first = seen.setdefault(key, line) if path else line
+            if first != line:
+                message = f"{shown(path)} is already used on line {first}" + _shared_hint(column, many)
+                problems.append(table.at(line, column, message, "file_used_twice"))
+    return problems
+
+
+def _shared_hint(column: str, many: bool) -> str:
+    if column == "bulk_tcr":
+        return ""
+    return (
+        " for the same gex_label" if many else "; for one file with many samples set inputs.gex_sample_column"
+    )
+
+
+def _numbers_per_sample(tables: Tables, faulty: Cells) -> list[Problem]:
+    problems = []
+    names = {"populations": "population", "measures": "measure"}
+    for name, table in tables.optional().items():
+        key = names[name]
+        if tables.samples is not None:
+            problems += _unknown(table, "sample", tables.samples, faulty)
+        problems += _repeated(table, ["sample", key], f"duplicate_{key}", faulty)
+        problems += _mixed_units(table) if name == "measures" else _uncounted(table, faulty)
+    return problems
+
+
+def _mixed_units(table: Table) -> list[Problem]:
+    problems = []
+    first: dict[str, tuple[int, str]] = {}
+    for line, measure, unit in table.frame[["measure", "unit"]].itertuples():
+        before, known = first.setdefault(measure, (line, unit))
+        if measure and unit != known and line not in table.broken:
+            message = f"{shown(unit)} for {shown(measure)}, but {shown(known)} on line {before}"
+            problems.append(table.at(line, "unit", message, "mixed_units"))
+    return problems
+
+
+def _uncounted(table: Table, faulty: Cells) -> list[Problem]:
+    empty = table.frame["count"].isna() & table.frame["fraction"].isna()
+    return [
+        table.at(line, "count", "neither count nor fraction is given", "missing_value")
+        for line in table.frame.index[empty]
+        if line not in table.broken
+        and not {(table.label, line, "count"), (table.label, line, "fraction")} & faulty
+    ]
+
+
+def held_layers(tables: Tables) -> list[str]:
+    """Return the kinds of data that the sheets hold, in the order of the schema.
+
+    Parameters
+    ----------
+    tables
+        Typed sheets.
+
+    Returns
+    -------
+    list of str
+        Of gex, tcr, bulk_tcr, populations and measures.
+    """
+    held = []
+    if tables.samples is not None:
+        held += [name for name in FILE_LAYERS if (tables.samples.frame[name] != "").any()]
+    return held + [name for name, table in tables.optional().items() if len(table.frame)]
+
+
+def _empty_layers(tables: Tables, config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
+    held = held_layers(tables)
+    problems = []
+    for i, layer in enumerate(config.get("layers", ())):
+        if layer not in held and tables.samples is not None:
+            path: KeyPath = ("layers", i)
+            where = "samples.tsv" if layer in FILE_LAYERS else f"{layer}.tsv"
+            message = (
+                f"{layer} is listed, but {where} holds none; the sheets hold {listed(held) or 'no data'}"
+            )
+            problems.append(Problem(*place_of(path), dotted(path), message, "empty_layer"))
+    return problems
+
+
+def resolved_paths(
+    samples: Table | None, root: Path, config: Mapping[str, Any], place_of: PlaceOf
+) -> tuple[dict[str, list[str]], list[Problem]]:
+    """Resolve the data paths of samples.tsv.
+
+    Parameters
+    ----------
+    samples
+        Typed samples.tsv.
+    root
+        Folder that paths are relative to.
+    config
+        Effective config. Without the layer of a column its paths are dropped.
+    place_of
+        Tells the file and line of a config key path.
+
+    Returns
+    -------
+    resolved : dict of str to list of str
+        Paths per column, empty where missing or faulty.
+    problems : list of Problem
+        One per faulty path.
+    """
+    resolved: dict[str, list[str]] = {}
+    problems: list[Problem] = []
+    if samples is None:
+        return resolved, problems
+    for column in FILE_LAYERS:
+        resolved[column] = []
+        wanted = column in config.get("layers", FILE_LAYERS)
+        for line, cell in samples.frame[column].items():
+            path, fault = _resolved(cell if wanted else "", root, config)
+            resolved[column].append(path)
+            if fault:
+                problems.append(samples.at(line, column, fault[1], fault[0]))
+    return resolved, problems
+
+
+def _resolved(cell: str, root: Path, config: Mapping[str, Any]) -> tuple[str, tuple[str, str] | None]:
+    if not cell:
+        return "", None
+    return resolve_path(cell, root, outside=config["paths_outside"], must_exist=not is_simulated(config))
+
+
+def sheet_notes(tables: Tables, config: Mapping[str, Any]) -> list[Problem]:
+    """Return what in the sheets is unusual but allowed.
+
+    Parameters
+    ----------
+    tables
+        Typed sheets.
+    config
+        Effective config.
+
+    Returns
+    -------
+    list of Problem
+        Late baselines, missing visits, patients without samples, ages over 89, deaths not
+        counted as progression events.
+    """
+    notes = []
+    if tables.patients is not None:
+        notes += _patient_notes(tables.patients)
+    if tables.samples is not None:
+        notes += _late_baselines(tables.samples, config)
+    if tables.patients is not None and tables.samples is not None:
+        notes += _gaps(tables.patients, tables.samples, config)
+    return notes
+
+
+def _patient_notes(table: Table) -> list[Problem]:
+    frame, notes = table.frame, []
+    for line in frame.index[frame["age"] > 89]:
+        notes.append(table.at(line, "age", "over 89, kept as 90", "old_age"))
+    same_time = (frame["pfs_time"] == frame["os_time"]) & (frame["os_event"] == 1) & (frame["pfs_event"] == 0)
+    for line in frame.index[same_time]:
+        notes.append(
+            table.at(line, "pfs_event", "0 although the patient died at that time", "death_not_progression")
+        )
+    for line in frame.index[(frame["dlt"] == "yes") & (frame["dlt_evaluable"] == "no")]:
+        notes.append(table.at(line, "dlt", "yes although dlt_evaluable is no", "dlt_not_evaluable"))
+    return notes
+
+
+def _late_baselines(table: Table, config: Mapping[str, Any]) -> list[Problem]:
+    first = config["visits"][0] if len(config["visits"]) > 1 else None
+    late = (table.frame["visit"] == first) & (table.frame["day"] > 0)
+    message = f"{first} was taken after the first dose"
+    return [table.at(line, "day", message, "late_baseline") for line in table.frame.index[late]]
+
+
+def _gaps(patients: Table, samples: Table, config: Mapping[str, Any]) -> list[Problem]:
+    notes = []
+    visits = samples.frame.groupby("patient")["visit"].agg(set).to_dict()
+    for line, patient in patients.frame["patient"].items():
+        missing = [visit for visit in config["visits"] if visit not in visits.get(patient, ())]
+        if patient and patient not in visits:
+            notes.append(patients.at(line, "patient", f"{patient} has no sample", "no_sample"))
+        elif patient and missing:
+            notes.append(
+                patients.at(line, "patient", f"{patient} has no sample at {listed(missing)}", "missing_visit")
+            )
+    return notes
+
+
+def completed_config(config: Mapping[str, Any], tables: Tables) -> dict[str, Any]:
+    """Return the config with what only the sheets can tell.
+
+    Parameters
+    ----------
+    config
+        Effective config.
+    tables
+        Typed sheets.
+
+    Returns
+    -------
+    dict
+        New config: ``layers`` present, ``simulated`` set for a simulation, and the tissue or
+        visit within which each contrast is formed.
+    """
+    completed = copy.deepcopy(dict(config))
+    completed.setdefault("layers", held_layers(tables))
+    completed["simulated"] = config["simulated"] or is_simulated(config)
+    within = {"visit": ("tissue", "tissues"), "tissue": ("visit", "visits")}
+    for contrast in completed["contrasts"]:
+        key, source = within[contrast["factor"]]
+        contrast[key] = contrast[key] or next(iter(config[source]), "")
+    return completed
