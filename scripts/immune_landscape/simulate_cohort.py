@@ -1,0 +1,361 @@
+"""Simulate a cohort's raw data files from its sheets, with planted and recorded truth."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from immune_landscape.cell_types import RESOURCES
+from immune_landscape.errors import DesignError, InputError
+from immune_landscape.simulate_cells import Droplets, draw_droplets, draw_proportions
+from immune_landscape.simulate_contigs import list_contigs, list_rearrangements, list_v_genes
+from immune_landscape.simulate_counts import draw_counts
+from immune_landscape.simulate_profiles import SAMPLE_COLUMNS, Biology, read_biology
+from immune_landscape.simulate_receptors import Repertoire, draw_repertoire
+
+BIOLOGY_FILES = ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
+TRUTH_CELLS = "truth_cells.tsv.gz"
+
+
+@dataclass(frozen=True)
+class SimulatedCohort:
+    """Simulated data of a cohort.
+
+    Attributes
+    ----------
+    genes
+        Gene symbols, columns of every count matrix.
+    counts
+        Sample to raw counts, barcodes x genes.
+    contigs
+        Sample to Cell Ranger contig table.
+    bulk
+        Sample to AIRR rearrangement table.
+    cells
+        One row per barcode: sample, barcode, type, partner (type of a doublet's second cell), origin, clone,
+        partner_clone, doublet, damaged, empty.
+    truth
+        Seed, settings, planted effects and planted clones.
+    """
+
+    genes: list[str]
+    counts: dict[str, csr_matrix]
+    contigs: dict[str, pd.DataFrame]
+    bulk: dict[str, pd.DataFrame]
+    cells: pd.DataFrame
+    truth: dict[str, Any]
+
+    @property
+    def barcodes(self) -> dict[str, list[str]]:
+        """Barcodes of each sample, rows of its counts."""
+        groups = self.cells.groupby("sample", sort=False)["barcode"]
+        return {str(name): barcodes.to_list() for name, barcodes in groups}
+
+
+def simulate_cohort(
+    design: pd.DataFrame,
+    seed: int,
+    *,
+    cells_per_sample: int,
+    median_umis: float,
+    doublet_rate: float,
+    damaged_fraction: float,
+    empty_fraction: float,
+    ambient_fraction: float,
+    donor_nk_fraction: float,
+    batch_sd: float,
+    patient_sd: float,
+    change_sd: float,
+    treated_visits: list[str],
+    effects: dict[str, float],
+    visit_effects: dict[str, float],
+    expression_effects: dict[str, float],
+    expanding_clones: int,
+    expansion_fold: float,
+    bulk_templates: int,
+) -> SimulatedCohort:
+    """Simulate the data of a cohort from its sheets.
+
+    Parameters
+    ----------
+    design
+        One row per sample: sample, patient, visit, batch, response, sex, donor_sex, product_origin.
+    seed
+        Seed; one seed gives one cohort.
+    cells_per_sample
+        Expected barcodes with cells per sample.
+    median_umis
+        Median UMIs of a typical cell.
+    doublet_rate, damaged_fraction, empty_fraction
+        Share of barcodes with two cells, with a dying cell, with ambient RNA only.
+    ambient_fraction
+        Mean share of ambient RNA in a droplet.
+    donor_nk_fraction
+        Share of NK cells at treated visits that descend from the infused product.
+    batch_sd
+        SD of a gene's log change between batches.
+    patient_sd, change_sd
+        SD of a type's log abundance between patients, and of a sample around its patient.
+    treated_visits
+        Visits under treatment, at which effects act.
+    effects
+        Log fold of a cell type in responders under treatment.
+    visit_effects
+        Log fold of a cell type in everybody under treatment.
+    expression_effects
+        Log fold of a gene set in responders under treatment, in the types of ``effects``.
+    expanding_clones, expansion_fold
+        Clones that grow in each responder, and by how much.
+    bulk_templates
+        Median templates of a bulk TRB sample.
+
+    Returns
+    -------
+    SimulatedCohort
+        Data of every sample and the truth behind them.
+
+    Raises
+    ------
+    DesignError
+        The design lacks a column, or a setting names an unknown type or gene set.
+
+    Notes
+    -----
+    Cell types, genes and programmes come from ``simulation_genes.tsv``, ``simulation_programmes.yaml`` and
+    ``markers.yaml`` of the workflow's resources.
+
+    Log abundances are normal around the type's mean, so that proportions are logistic-normal; counts are
+    negative binomial. On the centred log-ratio scale an effect is its log fold less the mean over all types.
+    """
+    settings = {key: value for key, value in locals().items() if key not in ("design", "seed")}
+    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES))
+    _check_request(design, biology, [*effects, *visit_effects], list(expression_effects))
+    proportions = draw_proportions(
+        design,
+        biology,
+        seed,
+        treated_visits=treated_visits,
+        effects=effects,
+        visit_effects=visit_effects,
+        patient_sd=patient_sd,
+        change_sd=change_sd,
+    )
+    droplets = draw_droplets(
+        design,
+        proportions,
+        biology,
+        seed,
+        treated_visits=treated_visits,
+        cells_per_sample=cells_per_sample,
+        median_umis=median_umis,
+        doublet_rate=doublet_rate,
+        damaged_fraction=damaged_fraction,
+        empty_fraction=empty_fraction,
+        donor_nk_fraction=donor_nk_fraction,
+    )
+    repertoire = draw_repertoire(
+        design,
+        droplets,
+        proportions,
+        biology,
+        seed,
+        treated_visits=treated_visits,
+        expanding_clones=expanding_clones,
+        expansion_fold=expansion_fold,
+        bulk_templates=bulk_templates,
+    )
+    counts = draw_counts(
+        design,
+        droplets,
+        list_v_genes(repertoire, droplets, biology, seed),
+        biology,
+        seed,
+        treated_visits=treated_visits,
+        effects=effects,
+        expression_effects=expression_effects,
+        ambient_fraction=ambient_fraction,
+        batch_sd=batch_sd,
+    )
+    cells = _label_cells(droplets, repertoire)
+    return SimulatedCohort(
+        genes=biology.genes["symbol"].to_list(),
+        counts=counts,
+        contigs={name: list_contigs(name, droplets, repertoire, seed) for name in counts},
+        bulk={name: list_rearrangements(name, repertoire, seed) for name in counts},
+        cells=cells,
+        truth=_tell_truth(biology, seed, settings, cells, repertoire),
+    )
+
+
+def _check_request(design: pd.DataFrame, biology: Biology, types: list[str], sets: list[str]) -> None:
+    missing = [name for name in SAMPLE_COLUMNS if name not in design.columns]
+    if missing:
+        raise DesignError(f"simulate_cohort: the design lacks the columns {', '.join(missing)}")
+    known = list(biology.types.index)
+    unknown = sorted(set(types) - set(known))
+    if unknown:
+        names, allowed = ", ".join(unknown), ", ".join(known)
+        raise DesignError(f"simulate_cohort: no cell type named {names}; known are {allowed}")
+    unknown = sorted(set(sets) - set(biology.sets))
+    if unknown:
+        raise DesignError(f"simulate_cohort: no gene set named {', '.join(unknown)} in markers.yaml")
+
+
+def _label_cells(droplets: Droplets, repertoire: Repertoire) -> pd.DataFrame:
+    contents = droplets.contents.assign(clone=repertoire.clone)[["droplet", "type", "origin", "clone"]]
+    second = contents["droplet"].duplicated()
+    first = contents[~second].set_index("droplet")
+    partner = contents[second].set_index("droplet")[["type", "clone"]]
+    partner.columns = ["partner", "partner_clone"]
+    labels = droplets.droplets.join(first).join(partner)
+    texts = ["type", "partner", "origin", "clone", "partner_clone"]
+    labels[texts] = labels[texts].fillna("")
+    return labels[["sample", "barcode", *texts, "doublet", "damaged", "empty"]]
+
+
+def _tell_truth(
+    biology: Biology, seed: int, settings: dict[str, Any], cells: pd.DataFrame, repertoire: Repertoire
+) -> dict[str, Any]:
+    expanded = repertoire.clones[repertoire.clones["fold"] > 1].reset_index()
+    beta = repertoire.chains[repertoire.chains["locus"] == "TRB"]
+    expanded = expanded.merge(beta.drop(columns=["locus", "slot"]), on="clone", how="left")
+    return {
+        "simulated": True,
+        "seed": seed,
+        "settings": settings,
+        "types": {name: str(parent) for name, parent in biology.types["parent"].items()},
+        "effects": settings["effects"],
+        "expected_effects": _expected_effects(biology, settings["effects"]),
+        "barcodes": {
+            "total": len(cells),
+            **{flag: int(cells[flag].sum()) for flag in ("doublet", "damaged", "empty")},
+            "donor": int((cells["origin"] == "donor").sum()),
+        },
+        "expanding_clones": expanded.to_dict(orient="records"),
+    }
+
+
+def _expected_effects(biology: Biology, effects: dict[str, float]) -> list[dict[str, Any]]:
+    """Return the planted response-by-visit effect of every type, as a log fold and in CLR units by parent."""
+    planted = pd.Series({name: effects.get(name, 0.0) for name in biology.types.index})
+    parents = {"all": planted.index, "nk": planted.index[biology.types["parent"] == "nk"]}
+    parents["t"] = planted.index[biology.types["parent"] == "t"]
+    return [
+        {
+            "parent": parent,
+            "subset": name,
+            "log_fold": float(planted[name]),
+            "clr": round(float(planted[name] - planted[members].mean()), 6),
+        }
+        for parent, members in parents.items()
+        for name in members
+    ]
+
+
+def write_cohort(simulated: SimulatedCohort, design: pd.DataFrame, folder: str | Path) -> list[Path]:
+    """Write the simulated files where the sheets say, and the truth beside them.
+
+    Parameters
+    ----------
+    simulated
+        Result of :func:`simulate_cohort`.
+    design
+        One row per sample: sample, gex, tcr, bulk_tcr (paths as ``read_cohort`` resolves them; empty = none).
+    folder
+        Data root of the simulated cohort; also receives ``truth.json`` and ``truth_cells.tsv.gz``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Files written.
+
+    Raises
+    ------
+    InputError
+        A path of the sheets leads out of ``folder``.
+
+    Notes
+    -----
+    The same cohort gives the same bytes: compressed tables carry no time stamp.
+    """
+    folder = Path(folder)
+    targets = [
+        (layer, str(sample), _place(folder, str(path)))
+        for layer in ("gex", "tcr", "bulk_tcr")
+        for sample, path in zip(design["sample"], design[layer], strict=True)
+        if path
+    ]
+    barcodes = simulated.barcodes
+    for layer, sample, path in targets:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if layer == "gex":
+            write_10x_h5(path, simulated.counts[sample], barcodes[sample], simulated.genes)
+        elif layer == "tcr":
+            _write_table(path, simulated.contigs[sample], ",")
+        else:
+            _write_table(path, simulated.bulk[sample], "\t")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_table(folder / TRUTH_CELLS, simulated.cells, "\t")
+    truth = folder / "truth.json"
+    truth.write_text(json.dumps(simulated.truth, indent=1) + "\n", encoding="utf-8")
+    return [*(path for _, _, path in targets), folder / TRUTH_CELLS, truth]
+
+
+def _place(folder: Path, path: str) -> Path:
+    target = Path(path).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise InputError(f"samples.tsv: {path!r} leads out of {str(folder)!r}, the folder of simulated data")
+    return target
+
+
+def _write_table(path: Path, table: pd.DataFrame, separator: str) -> None:
+    text = table.to_csv(sep=separator, index=False, lineterminator="\n")
+    # A file name or a time in the header would make equal tables differ in bytes.
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
+        packed.write(text.encode("utf-8"))
+
+
+def write_10x_h5(path: Path, counts: csr_matrix, barcodes: list[str], genes: list[str]) -> None:
+    """Write counts in the layout of Cell Ranger 3 and later.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    counts
+        Barcodes x genes; stored genes x barcodes by column, which is the same arrays.
+    barcodes
+        Row names.
+    genes
+        Column names, used as ids and names.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["filetype"] = "matrix"
+        group = file.create_group("matrix")
+        arrays = {
+            "data": counts.data.astype(np.int32),
+            "indices": counts.indices.astype(np.int64),
+            "indptr": counts.indptr.astype(np.int64),
+            "barcodes": np.array(barcodes, dtype="S"),
+        }
+        for name, values in arrays.items():
+            group.create_dataset(name, data=values, compression="gzip")
+        group.create_dataset("shape", data=np.array(counts.shape[::-1], dtype=np.int32))
+        features = group.create_group("features")
+        for name, texts in {
+            "id": genes,
+            "name": genes,
+            "feature_type": ["Gene Expression"] * len(genes),
+            "genome": ["GRCh38"] * len(genes),
+            "_all_tag_keys": ["genome"],
+        }.items():
+            features.create_dataset(name, data=np.array(texts, dtype="S"), compression="gzip")

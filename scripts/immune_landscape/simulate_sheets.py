@@ -1,0 +1,113 @@
+"""Sheets of the demo cohort, drawn from a seed to the published shape of the reference trial.
+
+References
+----------
+Tan Q. et al. 2025, Signal Transduct Target Ther, doi:10.1038/s41392-025-02488-1 (abstract and Table 2):
+19 evaluable patients, objective response 31.6 %, disease control 73.7 %, median progression-free survival 6.6
+and overall survival 10.8 months, doses of 1, 2, 4 and 8 x 10^9 cells. Everything else here is invented.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.simulate_profiles import stream
+
+RESPONSES = {"CR": 1, "PR": 5, "SD": 8, "PD": 5}
+DOSES = {1: 3, 2: 5, 4: 5, 8: 6}
+BATCHES = ("b1", "b2", "b3", "b4")
+VISITS = {"baseline": (-7, 0), "on_treatment": (35, 50)}
+MISSING = {"SD": "on_treatment", "PD": "baseline"}
+MEDIAN_PFS, MEDIAN_OS = 6.6, 10.8
+TYPICAL_PFS = {"CR": 15.0, "PR": 10.5, "SD": 6.6, "PD": 1.9}
+FOLLOW_UP = 22.0
+
+
+def draw_sheets(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw the patients and samples of the demo cohort.
+
+    Parameters
+    ----------
+    seed
+        Seed; the committed sheets come from the one named in their ``cohort.yaml``.
+
+    Returns
+    -------
+    patients
+        One row per patient, columns of ``patients.tsv``; times in months.
+    samples
+        One row per sample, columns of ``samples.tsv``; ``day`` counts from the first dose.
+    """
+    rng = stream(seed, "sheets")
+    response = rng.permutation([name for name, number in RESPONSES.items() for _ in range(number)])
+    patients = _draw_patients(rng, response)
+    return patients, _draw_samples(rng, patients)
+
+
+def _draw_patients(rng: np.random.Generator, response: np.ndarray) -> pd.DataFrame:
+    number = len(response)
+    pfs, overall = _draw_times(rng, response)
+    # Doses rise in the order of enrolment, as in an escalation.
+    doses = np.repeat(list(DOSES), list(DOSES.values()))
+    return pd.DataFrame(
+        {
+            "patient": [f"P{i:02d}" for i in range(1, number + 1)],
+            "arm": "nk_gemcitabine_s1",
+            "dose_level": doses,
+            "product_origin": "allogeneic",
+            "donor_sex": rng.choice(["female", "male"], number),
+            "sex": rng.choice(["female", "male"], number, p=[0.45, 0.55]),
+            "age": np.clip(np.round(rng.normal(61, 7, number)), 42, 76).astype(int),
+            "best_response": response,
+            "evaluable": "yes",
+            "dlt_evaluable": "yes",
+            "dlt": "no",
+            "pfs_time": pfs,
+            "pfs_event": (pfs < FOLLOW_UP * 0.75).astype(int),
+            "os_time": np.minimum(overall, FOLLOW_UP),
+            "os_event": (overall < FOLLOW_UP).astype(int),
+        }
+    )
+
+
+def _draw_times(rng: np.random.Generator, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Draw survival times and stretch them so that their medians are the published ones."""
+    typical = np.array([TYPICAL_PFS[name] for name in response])
+    pfs = typical * np.exp(rng.normal(0, 0.25, len(response)))
+    pfs = np.round(np.minimum(pfs * MEDIAN_PFS / np.median(pfs), FOLLOW_UP * 0.75), 1)
+    overall = pfs * 1.2 + rng.gamma(3.0, 1.2, len(response))
+    overall = np.maximum(overall * MEDIAN_OS / np.median(overall), pfs + 0.3)
+    return pfs, np.round(overall, 1)
+
+
+def _draw_samples(rng: np.random.Generator, patients: pd.DataFrame) -> pd.DataFrame:
+    # Dealing patients to batches in the order of response balances response over batches.
+    dealt = patients.sort_values(["best_response", "patient"])["patient"].to_list()
+    batch = {patient: BATCHES[i % len(BATCHES)] for i, patient in enumerate(dealt)}
+    lacks = {
+        str(patients.loc[patients["best_response"] == response, "patient"].iloc[-1]): visit
+        for response, visit in MISSING.items()
+    }
+    rows = []
+    for patient in patients["patient"]:
+        for visit, days in VISITS.items():
+            day = int(rng.integers(*days))
+            if lacks.get(patient) != visit:
+                rows.append(_describe_sample(patient, visit, day, batch[patient]))
+    return pd.DataFrame(rows)
+
+
+def _describe_sample(patient: str, visit: str, day: int, batch: str) -> dict[str, object]:
+    name = f"{patient}_{visit}"
+    return {
+        "sample": name,
+        "patient": patient,
+        "visit": visit,
+        "day": day,
+        "tissue": "blood",
+        "batch": batch,
+        "gex": f"gex/{name}.h5",
+        "tcr": f"tcr/{name}_filtered_contig_annotations.csv.gz",
+        "bulk_tcr": f"bulk_tcr/{name}.airr.tsv.gz",
+    }
