@@ -1,0 +1,110 @@
+"""Judge, for a simulated cohort, which of the planted effects the comparison found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.errors import InputError
+
+COLUMNS = [
+    "contrast", "parent", "subset", "planted", "expected",
+    "effect", "ci_low", "ci_high", "p", "p_maxt", "verdict",
+]  # fmt: skip
+WHOLE = "all"
+"""Parent whose parts are lineages, which hold the subsets of the other parents."""
+
+
+def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], *, alpha: float) -> pd.DataFrame:
+    """Compare the effects planted in a simulated cohort with those found.
+
+    Parameters
+    ----------
+    contrasts
+        Table of `compare_composition`.
+    truth
+        `effects`: subset to log fold (natural logarithm) planted in responders' change against
+        the others'; optional `contrast`: the contrast judged, by default the first of estimand
+        ``response_by_visit``.
+    alpha
+        Significance level of the adjusted p value.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `contrast, parent, subset, planted, expected, effect, ci_low, ci_high, p, p_maxt,
+        verdict`: one row per subset compared or planted.
+
+    Raises
+    ------
+    InputError
+        The truth holds no effects, or the contrast to judge is not in the table.
+
+    Notes
+    -----
+    Proportions add up to one, so a rise in one subset lowers the log ratios of all others of its
+    parent: `expected` is the planted log fold minus the mean over the parent's compared subsets.
+    A subset without a planted effect whose significant effect has that sign, and whose interval
+    holds that value, is explained by closure and not a false positive. Lineages (parent ``all``)
+    grow with the subsets planted in them by an amount that the truth does not give; they are not
+    judged unless planted themselves. Significance is that of `p_maxt`, or of `p` for subsets
+    outside the family.
+    """
+    if not truth.get("effects"):
+        raise InputError("truth: effects is empty, expected subset names with log folds")
+    chosen = _judged_rows(contrasts, truth)
+    table = chosen.assign(planted=chosen["subset"].map(dict(truth["effects"])).fillna(0.0).astype(float))
+    inside = bool(((table["planted"] != 0) & (table["parent"] != WHOLE)).any())
+    unknown = inside & (table["parent"] == WHOLE)
+    table["expected"] = _expected_effects(table).mask(unknown)
+    table["verdict"] = [_verdict_of(row, alpha) for row in table.to_dict("records")]
+    records = table[COLUMNS].to_dict("records") + _missing_rows(table, truth)
+    return pd.DataFrame(records, columns=COLUMNS)
+
+
+def _judged_rows(contrasts: pd.DataFrame, truth: Mapping[str, Any]) -> pd.DataFrame:
+    names = contrasts.loc[contrasts["estimand"] == "response_by_visit", "contrast"]
+    name = truth.get("contrast") or (names.iloc[0] if len(names) else None)
+    chosen = contrasts[contrasts["contrast"] == name]
+    if chosen.empty:
+        known = ", ".join(map(str, contrasts["contrast"].unique())) or "none"
+        wanted = truth.get("contrast") or "a contrast of estimand response_by_visit"
+        raise InputError(f"truth: contrast is {wanted!r}, expected one of the table of contrasts: {known}")
+    return chosen.reset_index(drop=True)
+
+
+def _expected_effects(table: pd.DataFrame) -> pd.Series:
+    """Return the log ratio effects that the planted folds imply."""
+    compared = table["planted"].where(table["status"] != "too_sparse")
+    return table["planted"] - compared.groupby(table["parent"]).transform("mean")
+
+
+def _verdict_of(row: Mapping[Any, Any], alpha: float) -> str:
+    if row["status"] != "tested":
+        return "not tested"
+    p = row["p"] if pd.isna(row["p_maxt"]) else row["p_maxt"]
+    significant = bool(p <= alpha)
+    if row["planted"] != 0:
+        if np.sign(row["effect"]) != np.sign(row["planted"]):
+            return "wrong direction"
+        return "recovered" if significant else "right direction, not significant"
+    if pd.isna(row["expected"]):
+        return "not judged"
+    if not significant:
+        return "rightly not found"
+    holds = row["ci_low"] <= row["expected"] <= row["ci_high"]
+    closure = holds and np.sign(row["expected"]) == np.sign(row["effect"])
+    return "explained by closure" if closure else "false positive"
+
+
+def _missing_rows(table: pd.DataFrame, truth: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each planted subset that was not compared at all."""
+    shared = {"contrast": table["contrast"].iloc[0], "parent": "", "verdict": "not tested"}
+    return [
+        shared | {"subset": subset, "planted": float(fold)}
+        for subset, fold in truth["effects"].items()
+        if subset not in set(table["subset"])
+    ]
