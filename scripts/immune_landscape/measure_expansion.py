@@ -1,0 +1,317 @@
+"""Measure how expanded and how diverse each sample's repertoire is, at one common depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.errors import InputError
+from immune_landscape.seeds import seed_of
+
+UNITS = {
+    "receptor_cells": "cells",
+    "clonotypes": "clonotypes",
+    "receptor_detection": "fraction",
+    "expanded_share": "fraction",
+    "top_clone_share": "fraction",
+    "gini_simpson": "index",
+    "pielou": "index",
+    "clonality": "index",
+    "hill_0": "effective clonotypes",
+    "hill_1": "effective clonotypes",
+    "hill_2": "effective clonotypes",
+}
+"""Metric and the unit of its value."""
+
+DIVERSITY_METRICS = tuple(UNITS)[3:]
+"""Metrics that depend on depth and are therefore also given standardised."""
+
+INTERVAL = (0.025, 0.975)
+
+_DESIGN_COLUMNS = ("sample", "patient", "visit", "tissue", "response")
+_ROW_COLUMNS = ("scope", "metric", "value", "low", "high", "depth", "standardised", "n_cells")
+COLUMNS = (*_DESIGN_COLUMNS, *_ROW_COLUMNS, "unit")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    depth: int | None
+    draws: int
+    min_cells: int
+    min_subset_cells: int
+    expanded_from: int
+
+
+def measure_expansion(
+    clonotypes: pd.DataFrame,
+    cells: pd.DataFrame | None,
+    design: pd.DataFrame,
+    seed: int,
+    *,
+    draws: int,
+    min_cells: int,
+    min_subset_cells: int,
+    expanded_from: int,
+    t_cells_only: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure expansion and diversity per sample, raw and at the depth of the smallest usable sample.
+
+    Parameters
+    ----------
+    clonotypes
+        First table of `define_clonotypes`, indexed by cell.
+    cells
+        Annotated cells, indexed by cell: sample, lineage, subset, branch; None without gene expression.
+    design
+        One row per sample: sample, patient, visit, tissue, response; ``tcr``, where present, tells the
+        samples sequenced for receptors.
+    seed
+        Start of the random draws; each sample has its own stream, so that adding a sample changes no other
+        sample's draws.
+    draws
+        Random subsets of cells per sample.
+    min_cells
+        Receptor cells that a sample needs to be measured; the smallest sample that has them sets the
+        common depth.
+    min_subset_cells
+        Receptor cells that a subset of a sample needs.
+    expanded_from
+        Cells in one sample from which a clonotype counts as expanded there.
+    t_cells_only
+        Count only receptor cells annotated in branch ``t``; without ``cells`` every receptor cell counts.
+
+    Returns
+    -------
+    metrics
+        Scope ``all``, one row per sample and metric (`UNITS`), the depth-dependent ones twice
+        (``standardised`` False and True): sample, patient, visit, tissue, response, scope, metric, value,
+        low, high, depth (cells), standardised, n_cells (cells behind the row), unit. A standardised value
+        is the mean over the draws, low and high their 2.5 and 97.5 % quantiles: the spread due to
+        subsampling, not to patients. Samples below ``min_cells`` keep their counts and have no values.
+    by_subset
+        The same columns, scope a lineage or subset: ``receptor_detection`` (share of its cells with a
+        usable receptor, whatever its branch: a rate well above 0 outside branch ``t`` is a sign of
+        doublets or ambient RNA) and ``expanded_share`` (share of its receptor cells whose clonotype is
+        expanded in the sample), the latter for scopes with receptor cells. Empty without ``cells``.
+
+    Raises
+    ------
+    InputError
+        The receptors hold a sample that the design lacks.
+
+    Notes
+    -----
+    Cells are drawn without replacement. Diversity depends on depth, hence the common depth
+    (doi:10.1186/s12915-025-02236-5). Cells of one clone are no replicates: nothing here is a test.
+    """
+    samples = _sequenced_samples(clonotypes, design)
+    counted = _counted_receptors(clonotypes, cells, t_cells_only)
+    scopes = _scopes_of(cells)
+    sizes = counted["sample"].value_counts().reindex(samples, fill_value=0)
+    usable = sizes[sizes >= min_cells]
+    depth = int(usable.min()) if len(usable) else None
+    settings = _Settings(depth, draws, min_cells, min_subset_cells, expanded_from)
+    of_receptors = scopes[scopes["cell"].isin(counted.index)]
+    metric_rows: list[tuple] = []
+    subset_rows: list[tuple] = list(_detection(clonotypes, scopes, samples))
+    for sample in samples:
+        repertoire = counted[counted["sample"] == sample]
+        overall, by_scope = _measure_sample(repertoire, of_receptors, sample, seed, settings)
+        metric_rows += overall
+        subset_rows += by_scope
+    return _tidy(metric_rows, design), _tidy(subset_rows, design)
+
+
+def diversity(sizes: np.ndarray, *, expanded_from: int = 2) -> dict[str, float]:
+    """Compute the expansion and diversity of one repertoire.
+
+    Parameters
+    ----------
+    sizes
+        (clonotypes,) cells of each clonotype; zeros are ignored.
+    expanded_from
+        Size from which a clonotype counts as expanded.
+
+    Returns
+    -------
+    dict
+        Value of each of `DIVERSITY_METRICS`; NaN where undefined: everything for an empty repertoire, Pielou
+        evenness and clonality for a single clonotype.
+
+    References
+    ----------
+    Hill 1973, doi:10.2307/1934352; Jost 2006, doi:10.1111/j.2006.0030-1299.14714.x.
+    """
+    sizes = np.asarray(sizes)
+    sizes = sizes[sizes > 0]
+    if not len(sizes):
+        return dict.fromkeys(DIVERSITY_METRICS, np.nan)
+    share = sizes / sizes.sum()
+    entropy = max(0.0, float(-(share * np.log(share)).sum()))
+    concentration = float((share**2).sum())
+    evenness = entropy / np.log(len(sizes)) if len(sizes) > 1 else np.nan
+    return {
+        "expanded_share": float(share[sizes >= expanded_from].sum()),
+        "top_clone_share": float(share.max()),
+        "gini_simpson": 1 - concentration,
+        "pielou": evenness,
+        "clonality": 1 - evenness,
+        "hill_0": float(len(sizes)),
+        "hill_1": float(np.exp(entropy)),
+        "hill_2": 1 / concentration,
+    }
+
+
+def _sequenced_samples(clonotypes: pd.DataFrame, design: pd.DataFrame) -> list[str]:
+    found = set(clonotypes["sample"])
+    unknown = sorted(found - set(design["sample"]))
+    if unknown:
+        raise InputError(f"receptors hold samples that the design lacks: {', '.join(unknown)}")
+    sequenced = design["sample"].isin(found)
+    if "tcr" in design:
+        sequenced |= design["tcr"].fillna("") != ""
+    return design.loc[sequenced, "sample"].tolist()
+
+
+def _counted_receptors(
+    clonotypes: pd.DataFrame, cells: pd.DataFrame | None, t_cells_only: bool
+) -> pd.DataFrame:
+    counted = clonotypes["has_receptor"].astype(bool)
+    if cells is not None and t_cells_only:
+        counted &= clonotypes.index.isin(cells.index[cells["branch"] == "t"])
+    return clonotypes.loc[counted, ["sample", "clonotype"]]
+
+
+def _scopes_of(cells: pd.DataFrame | None) -> pd.DataFrame:
+    """List every cell under its lineage and under its subset; a subset named as its lineage counts once."""
+    if cells is None:
+        return pd.DataFrame({"cell": [], "sample": [], "scope": []}, dtype=object)
+    named = cells[["sample", "lineage", "subset"]].rename_axis("cell").reset_index()
+    long = named.melt(["cell", "sample"], ["lineage", "subset"], value_name="scope").drop(columns="variable")
+    return long[long["scope"].fillna("") != ""].drop_duplicates()
+
+
+def _detection(clonotypes: pd.DataFrame, scopes: pd.DataFrame, samples: list[str]) -> Iterator[tuple]:
+    carriers = clonotypes.index[clonotypes["has_receptor"].astype(bool)]
+    found = scopes.assign(detected=scopes["cell"].isin(carriers)).groupby(["scope", "sample"])["detected"]
+    total, detected = found.size(), found.sum()
+    for scope in sorted(scopes["scope"].unique()):
+        for sample in samples:
+            n_cells = int(total.get((scope, sample), 0))
+            value = detected[scope, sample] / n_cells if n_cells else np.nan
+            yield sample, scope, "receptor_detection", value, np.nan, np.nan, n_cells, False, n_cells
+
+
+def _measure_sample(
+    repertoire: pd.DataFrame, scopes: pd.DataFrame, sample: str, seed: int, settings: _Settings
+) -> tuple[list[tuple], list[tuple]]:
+    codes = pd.factorize(repertoire["clonotype"], sort=True)[0]
+    names = sorted(scopes["scope"].unique())
+    membership = _membership(repertoire.index, scopes, names)
+    rng = np.random.default_rng(seed_of(seed, "measure_expansion", sample))
+    drawn = _draw(codes, membership, rng, settings) if _is_measured(len(codes), settings) else None
+    overall = [*_count_rows(sample, codes), *_raw_rows(sample, codes, settings)]
+    overall += _standardised_rows(sample, len(codes), drawn, settings)
+    return overall, list(_scope_rows(sample, names, codes, membership, drawn, settings))
+
+
+def _is_measured(n_cells: int, settings: _Settings) -> bool:
+    return settings.depth is not None and n_cells >= settings.min_cells
+
+
+def _membership(cells: pd.Index, scopes: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """Tell which cell (row) lies in which scope (column)."""
+    membership = np.zeros((len(cells), len(names)), dtype=bool)
+    here = scopes[scopes["cell"].isin(cells)]
+    rows = cells.get_indexer(pd.Index(here["cell"]))
+    membership[rows, np.searchsorted(names, here["scope"].to_numpy(dtype=str))] = True
+    return membership
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """Results of the draws: metrics (draws x metrics), cells and expanded cells (draws x scopes)."""
+
+    metrics: np.ndarray
+    cells: np.ndarray
+    expanded: np.ndarray
+
+
+def _draw(codes: np.ndarray, membership: np.ndarray, rng: np.random.Generator, settings: _Settings) -> _Draws:
+    metrics = np.empty((settings.draws, len(DIVERSITY_METRICS)))
+    cells = np.empty((settings.draws, membership.shape[1]))
+    expanded = np.empty_like(cells)
+    for draw in range(settings.draws):
+        drawn = rng.choice(len(codes), settings.depth, replace=False, shuffle=False)
+        sizes = np.bincount(codes[drawn])
+        is_expanded = sizes[codes[drawn]] >= settings.expanded_from
+        metrics[draw] = list(diversity(sizes, expanded_from=settings.expanded_from).values())
+        cells[draw] = membership[drawn].sum(axis=0)
+        expanded[draw] = membership[drawn][is_expanded].sum(axis=0)
+    return _Draws(metrics, cells, expanded)
+
+
+def _count_rows(sample: str, codes: np.ndarray) -> Iterator[tuple]:
+    n_cells = len(codes)
+    for metric, value in (("receptor_cells", n_cells), ("clonotypes", len(np.unique(codes)))):
+        yield sample, "all", metric, float(value), np.nan, np.nan, n_cells, False, n_cells
+
+
+def _raw_rows(sample: str, codes: np.ndarray, settings: _Settings) -> Iterator[tuple]:
+    n_cells = len(codes)
+    sizes = np.bincount(codes) if _is_measured(n_cells, settings) else np.array([], dtype=int)
+    for metric, value in diversity(sizes, expanded_from=settings.expanded_from).items():
+        yield sample, "all", metric, value, np.nan, np.nan, n_cells, False, n_cells
+
+
+def _standardised_rows(
+    sample: str, n_cells: int, drawn: _Draws | None, settings: _Settings
+) -> Iterator[tuple]:
+    for column, metric in enumerate(DIVERSITY_METRICS):
+        value = low = high = np.nan
+        if drawn is not None:
+            values = drawn.metrics[:, column]
+            value, (low, high) = values.mean(), np.quantile(values, INTERVAL)
+        yield sample, "all", metric, value, low, high, settings.depth, True, n_cells
+
+
+def _scope_rows(
+    sample: str,
+    names: list[str],
+    codes: np.ndarray,
+    membership: np.ndarray,
+    drawn: _Draws | None,
+    settings: _Settings,
+) -> Iterator[tuple]:
+    is_expanded = (
+        np.bincount(codes)[codes] >= settings.expanded_from if len(codes) else np.zeros(0, dtype=bool)
+    )
+    for column, scope in enumerate(names):
+        here = membership[:, column]
+        n_cells = int(here.sum())
+        enough = drawn is not None and n_cells >= settings.min_subset_cells
+        raw = is_expanded[here].mean() if enough else np.nan
+        yield sample, scope, "expanded_share", raw, np.nan, np.nan, len(codes), False, n_cells
+        value, low, high = _share_of_draws(drawn, column) if enough else (np.nan,) * 3
+        yield sample, scope, "expanded_share", value, low, high, settings.depth, True, n_cells
+
+
+def _share_of_draws(drawn: _Draws | None, column: int) -> tuple[float, float, float]:
+    """Pool the draws before dividing: a subset may hold few cells in each, and their ratios are unsteady."""
+    if drawn is None or not drawn.cells[:, column].any():
+        return np.nan, np.nan, np.nan
+    cells, expanded = drawn.cells[:, column], drawn.expanded[:, column]
+    shares = expanded[cells > 0] / cells[cells > 0]
+    low, high = np.quantile(shares, INTERVAL)
+    return expanded.sum() / cells.sum(), low, high
+
+
+def _tidy(rows: list[tuple], design: pd.DataFrame) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=["sample", *_ROW_COLUMNS])
+    table["depth"] = pd.array(table["depth"].tolist(), dtype="Int64")
+    table["unit"] = table["metric"].map(UNITS)
+    joined = table.merge(design[list(_DESIGN_COLUMNS)], on="sample", how="left", validate="many_to_one")
+    return joined[list(COLUMNS)]
