@@ -49,13 +49,21 @@ def conda_pins(lock: str) -> dict[str, str]:
 def _serves_conda(marker: str) -> bool:
     from packaging.markers import Marker
 
-    environment = {"python_version": CONDA_PYTHON, "python_full_version": f"{CONDA_PYTHON}.0", "sys_platform": "linux"}
+    environment = {
+        "python_version": CONDA_PYTHON,
+        "python_full_version": f"{CONDA_PYTHON}.0",
+        "sys_platform": "linux",
+    }
     return Marker(marker.strip()).evaluate(environment)
 
 
 def render_conda(group: str, pins: dict[str, str]) -> str:
     """Return a conda environment file with the pins of one group of software."""
-    lines = ["# Written by `make lock`: the pins of cpu.txt for `--sdm conda`.", "channels:", "  - conda-forge"]
+    lines = [
+        "# Written by `make lock`: the pins of cpu.txt for `--sdm conda`.",
+        "channels:",
+        "  - conda-forge",
+    ]
     lines += ["  - nodefaults", "dependencies:", f"  - python ={CONDA_PYTHON}", "  - pip", "  - pip:"]
     return "\n".join(lines + [f"      - {name}=={pins[name]}" for name in GROUPS[group].split()]) + "\n"
 

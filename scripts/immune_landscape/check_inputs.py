@@ -117,7 +117,8 @@ def stopping_contrasts(cohort: Cohort) -> list[Problem]:
 def _shakes_contrasts(problems: list[Problem]) -> bool:
     """Return whether a mistake touches what contrasts are built from, so that a verdict on them would be a guess."""
     return any(
-        not problem.line or problem.column.split(".")[0].split("[")[0] in {*DESIGN_COLUMNS, ""} for problem in problems
+        not problem.line or problem.column.split(".")[0].split("[")[0] in {*DESIGN_COLUMNS, ""}
+        for problem in problems
     )
 
 

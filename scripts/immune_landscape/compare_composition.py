@@ -33,6 +33,9 @@ DIFFERENCE_COLUMNS = [
     "contrast", "parent", "subset", "patient", "group", "before", "after", "difference",
     "before_proportion", "after_proportion",
 ]  # fmt: skip
+DEFAULT_PARENTS = ("all", "nk", "t")
+"""Denominators of a contrast that declares none."""
+
 REFERENCE_COLUMNS = ["contrast", "parent", "subset", "reference", "effect", "same_sign", "share_same_sign"]
 
 
@@ -61,7 +64,7 @@ def compare_composition(
         One row per sample, with the columns that the contrasts name as strata.
     contrasts
         Contrasts of the cohort: `name`, `estimand`, `reference`, `target`, and optionally
-        `factor`, `family`, `subsets` and `strata`.
+        `factor`, `family`, `subsets`, `parents` (denominators) and `strata`.
     seed
         Seed of the labelings drawn when there are too many to enumerate.
     pseudo_count
@@ -100,7 +103,8 @@ def compare_composition(
     Notes
     -----
     Values are centred log ratios (natural logarithm) over the parent's subsets that pass the
-    sparsity floor; the sparse ones would fill the geometric mean with pseudo-counts. Patients who
+    sparsity floor and one part that pools the sparse ones: singly they would fill the geometric
+    mean with pseudo-counts, left out they would take their cells out of the composition. Patients who
     lack cells of the parent in a sample are left out and counted in the note. Groups are compared
     by `permute_labels`, and the change in all patients is tested by `flip_signs`. `p_maxt` holds
     the error rate over the contrast's family: the subsets it lists, or all tested subsets of all
@@ -119,6 +123,7 @@ def compare_composition(
         panels = [
             _panel_of(str(parent), part, patients, settings)
             for parent, part in composition.groupby("parent", sort=False)
+            if parent in (contrast.get("parents") or DEFAULT_PARENTS)
         ]
         rows = _test_panels(panels, patients, contrast, seed_of(seed, str(contrast["name"])), settings)
         tests += rows + _rows_of_absent(rows, contrast)
@@ -188,10 +193,11 @@ def _panel_of(parent: str, part: pd.DataFrame, patients: PatientGroups, settings
 
 
 def _log_ratios(counts: np.ndarray, kept: np.ndarray, sparse: np.ndarray, pseudo_count: float) -> np.ndarray:
-    """Return log ratios to the geometric mean of the subsets that are not sparse."""
-    logs = np.log(counts + pseudo_count)
-    centre = logs[:, ~sparse] if (~sparse).any() else logs
-    return np.where(kept[:, None], logs - centre.mean(axis=1, keepdims=True), np.nan)
+    """Return log ratios to the geometric mean of the dense subsets and of the sparse ones pooled."""
+    rest = counts[:, sparse].sum(axis=1, keepdims=True)
+    parts = np.hstack([counts[:, ~sparse], rest]) if sparse.any() else counts
+    centre = np.log(parts + pseudo_count).mean(axis=1, keepdims=True)
+    return np.where(kept[:, None], np.log(counts + pseudo_count) - centre, np.nan)
 
 
 def _test_panels(
@@ -293,8 +299,8 @@ def _untestable(
     needed = sizes[:1] if patients.one_group else sizes
     if min(needed) < 2:
         return "fewer than two patients in a group"
-    if (~panel.sparse).sum() < 2:
-        return "fewer than two subsets pass the sparsity floor, so there is no ratio"
+    if (~panel.sparse).sum() + panel.sparse.any() < 2:
+        return "one subset holds all cells, so there is no ratio"
     if labelings == 1:
         return "groups and strata are confounded: no label can be exchanged"
     if smallest > settings.alpha:
@@ -392,12 +398,6 @@ def _rows_of_absent(rows: list[dict[str, Any]], contrast: Mapping[str, Any]) -> 
         for subset in contrast.get("subsets") or []
         if subset not in present
     ]
-
-
-def _stacked(differences: list[pd.DataFrame]) -> pd.DataFrame:
-    if not differences:
-        return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
-    return pd.concat(differences, ignore_index=True)
 
 
 def _typed_contrasts(rows: list[dict[str, Any]]) -> pd.DataFrame:

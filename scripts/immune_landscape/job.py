@@ -52,7 +52,11 @@ def _limit_threads(threads: int) -> None:
 
 def _open_log(path: str) -> logging.Logger:
     logging.basicConfig(
-        filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+        filename=path,
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
     )
     logging.captureWarnings(True)
     return logging.getLogger("immune_landscape")

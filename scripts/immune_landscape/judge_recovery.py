@@ -46,7 +46,7 @@ def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], *, alpha: 
     Notes
     -----
     Proportions add up to one, so a rise in one subset lowers the log ratios of all others of its
-    parent: `expected` is the planted log fold minus the mean over the parent's compared subsets.
+    parent: `expected` is the planted log fold minus the mean over the parent's parts.
     A subset without a planted effect whose significant effect has that sign, and whose interval
     holds that value, is explained by closure and not a false positive. Lineages (parent ``all``)
     grow with the subsets planted in them by an amount that the truth does not give; they are not
@@ -77,9 +77,16 @@ def _judged_rows(contrasts: pd.DataFrame, truth: Mapping[str, Any]) -> pd.DataFr
 
 
 def _expected_effects(table: pd.DataFrame) -> pd.Series:
-    """Return the log ratio effects that the planted folds imply."""
-    compared = table["planted"].where(table["status"] != "too_sparse")
-    return table["planted"] - compared.groupby(table["parent"]).transform("mean")
+    """Return the log ratio effects that the planted folds imply; the pooled sparse part moves by its mean fold."""
+    expected = table["planted"].copy()
+    for _, part in table.groupby("parent"):
+        sparse = part["status"] == "too_sparse"
+        parts = [
+            *part.loc[~sparse, "planted"],
+            *([part.loc[sparse, "planted"].mean()] if sparse.any() else []),
+        ]
+        expected[part.index] = part["planted"] - np.mean(parts)
+    return expected
 
 
 def _verdict_of(row: Mapping[Any, Any], alpha: float) -> str:
@@ -88,9 +95,10 @@ def _verdict_of(row: Mapping[Any, Any], alpha: float) -> str:
     p = row["p"] if pd.isna(row["p_maxt"]) else row["p_maxt"]
     significant = bool(p <= alpha)
     if row["planted"] != 0:
-        if np.sign(row["effect"]) != np.sign(row["planted"]):
-            return "wrong direction"
-        return "recovered" if significant else "right direction, not significant"
+        right = np.sign(row["effect"]) == np.sign(row["planted"])
+        if significant:
+            return "recovered" if right else "wrong direction"
+        return "right direction, not significant" if right else "not found"
     if pd.isna(row["expected"]):
         return "not judged"
     if not significant:

@@ -19,7 +19,7 @@ CELL_COLUMNS = ["sample", "lineage", "subset", "branch"]
 def measure_composition(
     cells: pd.DataFrame, design: pd.DataFrame, *, branches: Sequence[str]
 ) -> pd.DataFrame:
-    """Count cells per sample: each lineage of all cells, and each subset of its branch.
+    """Count cells per sample: each lineage and each subset of all cells, and each subset of its branch.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def measure_composition(
     pandas.DataFrame
         `sample, patient, visit, tissue, parent, subset, cells, total, proportion`: one row per
         sample with expression data, parent and subset, zeros included. `parent` is ``all`` (the
-        lineages) or a branch. `proportion` is missing where `total` is 0.
+        lineages of all cells), a branch (its subsets), or ``cells`` (all cells by subset, and by
+        lineage outside the branches). `proportion` is missing where `total` is 0.
 
     Raises
     ------
@@ -44,8 +45,7 @@ def measure_composition(
 
     Notes
     -----
-    The parts of a parent add up to it, so that log ratios of its proportions are defined; subsets
-    are therefore measured within their branch only, and ``all`` holds lineages only.
+    The parts of a parent add up to it, so that log ratios of its proportions are defined.
     """
     _check_cells(cells, design)
     samples = design.loc[design["gex"].fillna("").astype(str) != "", ["sample", "patient", "visit", "tissue"]]
@@ -53,6 +53,7 @@ def measure_composition(
     for branch in branches:
         members = cells[cells["branch"].astype(str) == branch]
         parts.append(_count_parts(members, "subset", branch, samples))
+    parts.append(_count_parts(cells, "subset", "cells", samples))
     table = pd.concat(parts, ignore_index=True)
     table = table.astype({"cells": "int64", "total": "int64"})
     table["proportion"] = table["cells"] / table["total"].where(table["total"] > 0)

@@ -169,7 +169,7 @@ def test_family_is_the_declared_subsets_or_all_but_unassigned():
     assert (absent["status"], absent["note"]) == ("not_testable", "not in the composition table")
 
 
-def test_sparse_subset_is_listed_not_tested_and_not_in_the_reference():
+def test_sparse_subset_is_listed_not_tested_and_counts_in_the_rest():
     composition, design = cohort(shift=1.0)
     sparse = composition["subset"] == "nk_adaptive"
     composition.loc[sparse, "cells"] = 19
@@ -186,10 +186,33 @@ def test_sparse_subset_is_listed_not_tested_and_not_in_the_reference():
     assert np.isnan(row["p"])
     assert np.isnan(row["effect"])
     assert "nk_adaptive" not in set(references["subset"])
-    without = composition[~sparse]
-    change, responded = by_hand(without, design, "nk_dim")
+    change, responded = by_hand(composition, design, "nk_dim")
     expected = change[responded].mean() - change[~responded].mean()
     assert row_of(table, "nk_dim")["effect"] == pytest.approx(expected)
+
+
+def test_sparse_subsets_are_pooled_into_one_part():
+    composition, design = cohort(shift=1.0)
+    rare = composition[composition["subset"] == "nk_adaptive"].assign(cells=7)
+    split = pd.concat([composition, rare.assign(subset="nk_rare")], ignore_index=True)
+    split.loc[split["subset"] == "nk_adaptive", "cells"] = 5
+    pooled = composition.copy()
+    pooled.loc[pooled["subset"] == "nk_adaptive", "cells"] = 12
+    one, other = (compare(table, design, contrast(), min_cells=10)[0] for table in (split, pooled))
+    assert row_of(one, "nk_rare")["status"] == "too_sparse"
+    for name in ("nk_bright", "nk_dim"):
+        assert row_of(one, name)["effect"] == pytest.approx(row_of(other, name)["effect"])
+
+
+def test_a_contrast_declares_its_denominators():
+    composition, design = cohort()
+    whole = composition.assign(parent="cells")
+    table, differences, _ = compare(
+        pd.concat([composition, whole]), design, {**contrast(), "parents": ["cells"]}
+    )
+    assert set(table["parent"]) == {"cells"}
+    assert set(differences["parent"]) == {"cells"}
+    assert "cells" not in set(compare(pd.concat([composition, whole]), design, contrast())[0]["parent"])
 
 
 def test_patient_without_cells_of_the_parent_is_left_out_of_it():

@@ -1,0 +1,156 @@
+"""NK and T subsets within their branch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.cell_types import types_of
+from immune_landscape.marker_scores import TARGET_SUM, best_type, score_cells, smooth, type_scores
+from immune_landscape.reduce_cells import normalise
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+SIDES = {"cd4": "broad.CD4_T", "cd8": "broad.CD8_T"}
+"""Marker sets that tell the CD4 from the CD8 side: many effector sets share all genes but the co-receptor's."""
+
+
+def annotate_subsets(
+    counts: AnnData,
+    reduction: AnnData,
+    clusters: AnnData,
+    branch: str,
+    tissues: tuple[str, ...] = ("blood",),
+    *,
+    min_score: float,
+    min_margin: float,
+    anchor_fold: float,
+    anchor_share: float,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Name the subset of each cell of a branch.
+
+    Each cell gets the marker set whose neighbour-smoothed score lies highest above the branch's mean: sets of genes
+    that the whole branch expresses would otherwise always win. CD4 sets are open to cells whose CD4 lineage score
+    exceeds the CD8 one, and the other way round. Types named by an anchor gene (as the
+    NK clusters of Tan 2025 are) go first: a cluster takes the anchor that it expresses most above the other
+    clusters, when that is at least `anchor_fold` and enough of its cells express it. An anchor without a cluster
+    has *no match*.
+
+    Parameters
+    ----------
+    counts
+        Cells of the branch x genes, raw counts.
+    reduction, clusters
+        As `reduce_cells` and `cluster_cells` return for the branch.
+    branch
+        ``nk`` or ``t``.
+    tissues
+        Tissues of the cohort.
+    min_score, min_margin
+        Smoothed score that a subset needs, and its lead over the next.
+    anchor_fold
+        Log2 fold change of an anchor gene over the other clusters that a cluster needs to be named by it.
+    anchor_share
+        Share of the cluster's cells that must express the anchor.
+
+    Returns
+    -------
+    cells
+        Index ``cell``; ``sample``, ``cluster``, ``subset`` (slug), ``score``, ``runner_up``, ``margin``.
+    anchors
+        ``subset``, ``anchor``, ``cluster`` (empty for no match), ``log2_fold``, ``share``: the best cluster of
+        each anchor.
+
+    References
+    ----------
+    Tan 2025, doi:10.1038/s41392-025-02488-1 (clusters named ``c<N>-<gene>``).
+    """
+    types = types_of("subset", branch=branch, tissues=tissues)
+    sets = [name for names in types["marker_sets"] for name in names]
+    scores = score_cells(counts, [*sets, *SIDES.values()], reduction.uns["reduction"]["genes"])
+    evidence = (
+        smooth(scores, clusters[counts.obs_names].obsp["connectivities"]) if len(scores.columns) else scores
+    )
+    by_type = _close_sides(type_scores(evidence - evidence.mean(), types), types, evidence)
+    named = best_type(by_type, unassigned=f"{branch}_unassigned", min_score=min_score, min_margin=min_margin)
+    cluster = clusters.obs.loc[counts.obs_names, "cluster"].astype(str)
+    anchors = match_anchors(counts, cluster, types["anchor"], anchor_fold, anchor_share)
+    by_anchor = cluster.map(anchors[anchors["cluster"] != ""].set_index("cluster")["subset"])
+    table = pd.DataFrame(
+        {"sample": counts.obs["sample"].astype(str), "cluster": cluster}, index=counts.obs_names
+    )
+    table["subset"] = by_anchor.where(by_anchor.notna(), named["label"])
+    return table.join(named[["score", "runner_up", "margin"]]).rename_axis("cell"), anchors
+
+
+def _close_sides(by_type: pd.DataFrame, types: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Rule out CD8 types where the CD4 lineage scores higher, and CD4 types elsewhere."""
+    if not set(SIDES.values()) <= set(evidence.columns):
+        return by_type
+    cd8 = evidence[SIDES["cd8"]] > evidence[SIDES["cd4"]]
+    side = types["side"].reindex(by_type.columns)
+    closed = {slug: cd8 if side[slug] == "cd4" else ~cd8 for slug in by_type.columns if side[slug]}
+    return by_type.assign(**{slug: by_type[slug].mask(rows, -np.inf) for slug, rows in closed.items()})
+
+
+def match_anchors(
+    counts: AnnData, cluster: pd.Series, anchor: pd.Series, anchor_fold: float, anchor_share: float
+) -> pd.DataFrame:
+    """Give each cluster the anchor gene that it expresses most above the other cells, if any is strong enough.
+
+    Clusters may share an anchor: Leiden splits a large subset sooner than a small one.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes, raw counts.
+    cluster
+        Cluster of each cell.
+    anchor
+        Anchor gene of each type, indexed by slug; empty for none.
+    anchor_fold, anchor_share
+        As in `annotate_subsets`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subset``, ``anchor``, ``cluster``, ``log2_fold``, ``share``: one row per matched cluster, and one row with an
+        empty cluster for an anchor with no match, which gives its best cluster's fold and share.
+    """
+    wanted = anchor[anchor != ""]
+    present = wanted[wanted.isin(counts.var_names)]
+    rows: list[tuple[str, str, str, float, float]] = []
+    if len(present) and counts.n_obs:
+        fold, share = _fold_and_share(counts, cluster, present)
+        strong = fold.where((fold >= anchor_fold) & (share >= anchor_share), -np.inf)
+        best = strong.idxmax(axis=1)[strong.max(axis=1) > -np.inf]
+        rows = [(s, present[s], name, fold.at[name, s], share.at[name, s]) for name, s in best.items()]
+        for slug in present.index.difference(best.unique()):
+            name = fold[slug].idxmax()
+            rows.append((slug, present[slug], "", fold.at[name, slug], share.at[name, slug]))
+    rows += [
+        (slug, gene, "", np.nan, np.nan)
+        for slug, gene in wanted.items()
+        if slug not in {row[0] for row in rows}
+    ]
+    table = pd.DataFrame(rows, columns=["subset", "anchor", "cluster", "log2_fold", "share"])
+    order = {slug: i for i, slug in enumerate(wanted.index)}
+    return table.sort_values(["subset", "cluster"], key=lambda c: c.map(order) if c.name == "subset" else c)
+
+
+def _fold_and_share(
+    counts: AnnData, cluster: pd.Series, anchor: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clusters x types: log2 fold of normalised mean over all other cells, and share of expressing cells."""
+    normal = normalise(counts, TARGET_SUM)[:, anchor.to_list()].X
+    values = pd.DataFrame(np.expm1(normal.toarray()), index=cluster.index, columns=anchor.index)
+    sums, sizes = values.groupby(cluster).sum(), cluster.value_counts()
+    sizes = sizes.loc[sums.index].to_numpy()[:, None]
+    others = np.maximum(len(cluster) - sizes, 1)
+    inside, outside = sums / sizes, (sums.sum() - sums) / others
+    # Half a molecule per 10,000 keeps a gene that the others lack from an endless fold.
+    fold = np.log2((inside + 0.5) / (outside + 0.5))
+    return fold, (values > 0).groupby(cluster).mean()

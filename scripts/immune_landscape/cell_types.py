@@ -1,0 +1,85 @@
+"""The cell types that the workflow can name: slugs, display names, marker sets, colours."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+RESOURCES = Path(__file__).resolve().parents[2] / "workflow" / "resources"
+
+
+@cache
+def read_cell_types() -> pd.DataFrame:
+    """Read the table of cell types.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``slug``; ``name``, ``level`` (lineage or subset), ``branch`` (all, nk, t, other), ``marker_sets``
+        (list of ``group.set`` in markers.yaml), ``anchor`` (gene symbol that names an NK cluster), ``side`` (cd4,
+        cd8 or empty), ``tissue`` (any, or tissue for types looked for outside blood only), ``colour``,
+        ``cell_ontology``.
+    """
+    table = pd.read_csv(
+        RESOURCES / "cell_types.tsv", sep="\t", dtype=str, keep_default_na=False, index_col="slug"
+    )
+    table["marker_sets"] = [[name for name in sets.split(",") if name] for sets in table["marker_sets"]]
+    return table
+
+
+@cache
+def read_markers() -> dict[str, dict[str, dict[str, list[str]]]]:
+    """Read the marker sets.
+
+    Returns
+    -------
+    dict
+        group -> set -> ``genes``, ``negative``, ``source``.
+    """
+    return yaml.safe_load((RESOURCES / "markers.yaml").read_text(encoding="utf-8"))
+
+
+def types_of(level: str, *, branch: str | None = None, tissues: tuple[str, ...] = ("blood",)) -> pd.DataFrame:
+    """Return the cell types that may be named at one level.
+
+    Parameters
+    ----------
+    level
+        ``lineage`` or ``subset``.
+    branch
+        Only this branch; None for all.
+    tissues
+        Tissues of the cohort; types marked ``tissue`` are left out of cohorts of blood alone.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of `read_cell_types`.
+    """
+    table = read_cell_types()
+    chosen = table["level"] == level
+    if branch is not None:
+        chosen &= table["branch"] == branch
+    if set(tissues) <= {"blood"}:
+        chosen &= table["tissue"] != "tissue"
+    return table[chosen]
+
+
+def name_of(slug: str) -> str:
+    """Return the display name of a cell type, or the slug itself when it is not in the table.
+
+    Parameters
+    ----------
+    slug
+        Such as ``cd8_teff``.
+
+    Returns
+    -------
+    str
+        Such as ``CD8 Teff``.
+    """
+    table = read_cell_types()
+    return str(table.at[slug, "name"]) if slug in table.index else slug

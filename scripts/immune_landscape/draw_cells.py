@@ -1,0 +1,197 @@
+"""The map of the cells, labelled where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.figures import counted, empty_figure, new_figure, shown, shown_parent, styled
+from immune_landscape.palette import FAINT, categorical, colours_of, group_styles
+from immune_landscape.panels import label_clusters_on_data
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
+
+COLUMNS = ["cell", "sample", "umap_1", "umap_2", "label", "visit", "response", "batch"]
+MAX_VISITS = 5
+"""Small panels of visits at most; more would be too small to read."""
+
+
+def umap_table(clusters: AnnData, labels: pd.DataFrame, design: pd.DataFrame, branch: str) -> pd.DataFrame:
+    """Join each cell's place on the map with its label and its sample's facts.
+
+    Parameters
+    ----------
+    clusters
+        As `cluster_cells.cluster_cells` returns: ``obsm['X_umap']``.
+    labels
+        As `define_labels.define_labels` returns, indexed by cell.
+    design
+        One row per sample.
+    branch
+        ``all`` takes lineages as labels, a branch takes subsets.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cell, sample, umap_1, umap_2, label, visit, response, batch``, cells without a label left out.
+    """
+    places = pd.DataFrame(
+        np.asarray(clusters.obsm["X_umap"])[:, :2], index=clusters.obs_names, columns=["umap_1", "umap_2"]
+    )
+    column = "lineage" if branch == "all" else "subset"
+    named = labels[["sample", column]].rename(columns={column: "label"})
+    table = places.join(named, how="inner").rename_axis("cell").reset_index()
+    facts = design.drop_duplicates("sample").reindex(columns=["sample", "visit", "response", "batch"])
+    joined = table.merge(facts.fillna("").astype(str), on="sample", how="left")
+    return joined[COLUMNS]
+
+
+@styled
+def draw_cells(
+    umap_table: pd.DataFrame,
+    branch: str,
+    study: Mapping[str, Any],
+    *,
+    max_points: int,
+    point_size: float | None,
+) -> Figure:
+    """Draw the map of cells by label, and small ones by visit, response and batch.
+
+    Parameters
+    ----------
+    umap_table
+        As `umap_table` returns.
+    branch
+        ``all``, ``nk`` or ``t``.
+    study
+        Facts of the cohort.
+    max_points
+        Cells drawn at most; beyond, an even random part of them.
+    point_size
+        Area of a point in square points; None adapts it to the number of cells.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One large axes and small ones; points are rasterised.
+    """
+    title = f"Map of cells: {shown_parent(study, branch)}"
+    cells = umap_table[np.isfinite(umap_table["umap_1"]) & np.isfinite(umap_table["umap_2"])]
+    if cells.empty:
+        return empty_figure(title, f"{len(umap_table)} cells of this branch: too few for a map.", study)
+    drawn = cells.sample(min(len(cells), max_points), random_state=0)
+    size = point_size if point_size is not None else float(np.clip(45_000 / len(drawn), 0.25, 14))
+    figure = new_figure(
+        11.5,
+        6.9,
+        study,
+        title=title,
+        footer="UMAP is for orientation: distances and areas on it are not measurements.",
+        subtitle=_subtitle(umap_table, cells, drawn),
+    )
+    grid = figure.add_gridspec(1, 2, width_ratios=[6.9, 4.3])
+    main = figure.add_subplot(grid[0])
+    visits = _visits(cells, study)
+    others = _small_axes(figure, grid[1], len(visits) + 1)
+    for axes, visit in zip(others, visits, strict=False):
+        _draw_visit(axes, drawn, visit, size, study)
+    _draw_batches(others[-1], drawn, size)
+    _draw_labels(main, drawn, size, study)
+    return figure
+
+
+def _small_axes(figure: Figure, place: SubplotSpec, count: int) -> list[Axes]:
+    """Two panels a row; the last of an odd number gets a row of its own."""
+    rows = -(-count // 2)
+    grid = place.subgridspec(rows, 2)
+    last = (rows - 1, slice(None)) if count % 2 else (rows - 1, 1)
+    return [figure.add_subplot(grid[at // 2, at % 2]) for at in range(count - 1)] + [
+        figure.add_subplot(grid[last])
+    ]
+
+
+def _subtitle(table: pd.DataFrame, cells: pd.DataFrame, drawn: pd.DataFrame) -> str:
+    samples, labels = cells["sample"].nunique(), cells["label"].nunique()
+    text = f"{counted(len(cells), 'cell')} of {counted(samples, 'sample')}, {counted(labels, 'label')}."
+    if len(drawn) < len(cells):
+        text += f" {len(drawn):,} drawn at random."
+    if len(cells) < len(table):
+        text += f" {len(table) - len(cells):,} cells have no place on the map."
+    return text
+
+
+def _visits(cells: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+    present = set(cells["visit"])
+    ordered = [visit for visit in study.get("visits") or [] if visit in present]
+    return (ordered + sorted(present - set(ordered)))[:MAX_VISITS]
+
+
+def _draw_labels(axes: Axes, cells: pd.DataFrame, size: float, study: Mapping[str, Any]) -> None:
+    names = {str(label): shown(study, str(label)) for label in cells["label"].unique()}
+    colours = colours_of(sorted(names))
+    _points(axes, cells, [colours[label] for label in cells["label"]], size)
+    label_clusters_on_data(axes, cells, names, colours)
+
+
+def _draw_visit(axes: Axes, cells: pd.DataFrame, visit: str, size: float, study: Mapping[str, Any]) -> None:
+    here = cells[cells["visit"] == visit]
+    styles = group_styles(cells["response"].unique())
+    _points(axes, cells, [FAINT] * len(cells), size * 0.25)
+    _points(axes, here, [styles[group].colour for group in here["response"]], size * 0.4)
+    axes.set_title(f"{shown(study, visit)}  {len(here):,} cells", fontsize=8)
+    counts = {
+        group: int((here["response"] == group).sum())
+        for group in ("responder", "non_responder", "")
+        if group in styles
+    }
+    if set(counts) == {""}:
+        return
+    for at, (group, count) in enumerate(counts.items()):
+        text = f"{shown(study, group)} {count:,}"
+        axes.text(
+            0.0,
+            -0.02 - 0.075 * at,
+            text,
+            fontsize=7,
+            color=styles[group].colour,
+            va="top",
+            transform=axes.transAxes,
+        )
+
+
+def _draw_batches(axes: Axes, cells: pd.DataFrame, size: float) -> None:
+    batches = sorted(cells["batch"].unique())
+    colours = dict(zip(batches, categorical(len(batches)), strict=True))
+    _points(axes, cells, [colours[batch] for batch in cells["batch"]], size * 0.4)
+    axes.set_title("Batch" if len(batches) > 1 else "One batch", fontsize=8)
+    if 1 < len(batches) <= 12:
+        handles = [
+            axes.plot([], [], "o", color=colours[name], markersize=4, label=name[:14] or "none")[0]
+            for name in batches
+        ]
+        axes.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(0, 0),
+            ncols=3,
+            handletextpad=0,
+            columnspacing=0.5,
+            borderpad=0,
+        )
+    elif len(batches) > 12:
+        axes.text(0, -0.02, f"{len(batches)} batches", fontsize=7, va="top", transform=axes.transAxes)
+
+
+def _points(axes: Axes, cells: pd.DataFrame, colours: list[str], size: float) -> None:
+    axes.scatter(cells["umap_1"], cells["umap_2"], c=colours, s=size, linewidths=0, rasterized=True)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.margins(0.03)

@@ -1,0 +1,59 @@
+"""One AnnData of the finished run, as scanpy and scirpy users expect it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anndata import AnnData
+
+DESIGN_COLUMNS = ("patient", "visit", "day", "tissue", "batch", "arm", "response")
+
+
+def export_h5ad(
+    counts: AnnData,
+    reduction: AnnData,
+    clusters: AnnData,
+    design: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+) -> AnnData:
+    """Compose counts, coordinates, labels and clonotypes.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes, raw counts.
+    reduction, clusters
+        Additions of the stages of that name for all cells.
+    design
+        Indexed by sample.
+    tables
+        Further tables indexed by cell id; cells without a row get missing values.
+
+    Returns
+    -------
+    AnnData
+        ``X`` raw counts; ``obs`` sample, design and table columns; ``obsm`` X_pca, X_integrated, X_umap;
+        ``obsp`` connectivities.
+    """
+    adata = counts.copy()
+    columns = [name for name in DESIGN_COLUMNS if name in design.columns]
+    wide = design.loc[adata.obs["sample"].astype(str), columns]
+    adata.obs[columns] = wide.set_axis(adata.obs_names)
+    for table in tables.values():
+        fresh = [name for name in table.columns if name not in adata.obs.columns]
+        adata.obs[fresh] = table[fresh].reindex(adata.obs_names)
+    for part in (reduction, clusters):
+        ordered = part[adata.obs_names]
+        for key, value in ordered.obsm.items():
+            adata.obsm[key] = value
+        for key, value in ordered.obsp.items():
+            adata.obsp[key] = value
+    adata.obs["cluster"] = clusters.obs.loc[adata.obs_names, "cluster"]
+    text = adata.obs.select_dtypes(["object", "string"]).columns
+    adata.obs[text] = adata.obs[text].fillna("").astype(str).astype("category")
+    return adata

@@ -1,0 +1,149 @@
+"""Per-cell quality control with limits that adapt to each sample and floors that do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+GENE_GROUPS = {"mt": r"^MT-", "ribo": r"^RP[SL]\d", "hb": r"^HB[ABDEGMQZ]\d?$"}
+"""HGNC symbol patterns: mitochondrially encoded, ribosomal proteins, haemoglobin chains."""
+
+MAD_TO_SD = 1.4826
+"""A median absolute deviation times this estimates the SD of a normal distribution."""
+
+
+def filter_cells(
+    counts: AnnData,
+    *,
+    min_genes: int,
+    min_counts: int,
+    max_pct_mt: float,
+    max_pct_hb: float,
+    mads: float,
+    min_cells: int,
+) -> pd.DataFrame:
+    """Measure each cell and say which to keep, and why not.
+
+    Limits are ``median ± mads`` scaled MADs within a sample, on the log scale for counts and genes, one-sided
+    (high) for the mitochondrial share; the fixed floors hold besides. A sample under `min_cells` cells has only
+    the floors, for want of a distribution. A reference without mitochondrial genes has no mitochondrial limit.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes, raw counts, with ``obs['sample']``.
+    min_genes, min_counts
+        Floors of detected genes and of molecules per cell.
+    max_pct_mt, max_pct_hb
+        Ceilings in percent of a cell's molecules.
+    mads
+        Width of the adaptive limits.
+    min_cells
+        Cells that a sample needs for adaptive limits.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``cell``; columns ``sample``, ``total_counts``, ``n_genes``, ``pct_mt``, ``pct_ribo``, ``pct_hb`` (NaN
+        when the reference has no such gene), ``keep`` and ``reason`` (empty when kept).
+
+    References
+    ----------
+    Germain 2020, doi:10.1186/s13059-020-02136-7 (adaptive limits per sample).
+    """
+    metrics = cell_metrics(counts)
+    floors = {
+        "few_counts": metrics["total_counts"] < min_counts,
+        "few_genes": metrics["n_genes"] < min_genes,
+        "high_mt": metrics["pct_mt"] > max_pct_mt,
+        "high_hb": metrics["pct_hb"] > max_pct_hb,
+    }
+    failed = pd.DataFrame(floors, index=metrics.index)
+    for _, sample in metrics.groupby("sample", sort=False, observed=True):
+        if len(sample) >= min_cells:
+            failed.loc[sample.index] |= _outliers(sample, mads)
+    metrics["keep"] = ~failed.any(axis=1)
+    metrics["reason"] = [",".join(failed.columns[row]) for row in failed.to_numpy()]
+    return metrics
+
+
+def cell_metrics(counts: AnnData) -> pd.DataFrame:
+    """Return molecules, detected genes and shares of gene groups for each cell.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes, raw counts, with ``obs['sample']``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``cell``; ``sample``, ``total_counts``, ``n_genes`` and ``pct_<group>`` in percent.
+    """
+    total = np.asarray(counts.X.sum(axis=1)).ravel().astype(float)
+    table = pd.DataFrame(
+        {"sample": counts.obs["sample"].astype(str), "total_counts": total}, index=counts.obs_names
+    )
+    table["n_genes"] = np.diff(counts.X.indptr)
+    for group, pattern in GENE_GROUPS.items():
+        table[f"pct_{group}"] = _share_of(counts, pattern, total)
+    return table.rename_axis("cell")
+
+
+def summarise_quality(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Count cells in and out per sample, by reason.
+
+    Parameters
+    ----------
+    metrics
+        As `filter_cells` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per sample: ``cells_in``, ``cells_kept``, medians of the metrics over kept cells, and one
+        ``out_<reason>`` count each (a cell with two reasons counts in both).
+    """
+    reasons = metrics["reason"].str.get_dummies(",").add_prefix("out_")
+    for name in ("few_counts", "few_genes", "high_mt", "high_hb"):
+        if f"out_{name}" not in reasons:
+            reasons[f"out_{name}"] = 0
+    by = metrics["sample"]
+    table = pd.DataFrame({"cells_in": metrics.groupby(by, sort=False).size()})
+    table["cells_kept"] = metrics.groupby(by, sort=False)["keep"].sum()
+    kept = (
+        metrics[metrics["keep"]].groupby("sample", sort=False)[["total_counts", "n_genes", "pct_mt"]].median()
+    )
+    table = table.join(kept.add_prefix("median_"))
+    return table.join(reasons.groupby(by, sort=False).sum()).rename_axis("sample").reset_index()
+
+
+def _share_of(counts: AnnData, pattern: str, total: np.ndarray) -> np.ndarray:
+    columns = np.flatnonzero(counts.var_names.str.match(pattern))
+    if not len(columns):
+        return np.full(counts.n_obs, np.nan)
+    part = np.asarray(counts.X[:, columns].sum(axis=1)).ravel()
+    return 100 * np.divide(part, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _outliers(sample: pd.DataFrame, mads: float) -> pd.DataFrame:
+    counts, genes = np.log1p(sample["total_counts"]), np.log1p(sample["n_genes"])
+    flags = {
+        "few_counts": counts < _limit(counts, -mads),
+        "few_genes": genes < _limit(genes, -mads),
+        "high_mt": sample["pct_mt"] > _limit(sample["pct_mt"], mads),
+        "high_hb": pd.Series(False, index=sample.index),
+    }
+    return pd.DataFrame(flags)
+
+
+def _limit(values: pd.Series, mads: float) -> float:
+    centre = values.median()
+    spread = MAD_TO_SD * (values - centre).abs().median()
+    # A spread of zero (all cells alike) would throw out every cell that differs at all.
+    return float(centre + mads * spread) if spread > 0 else float(np.sign(mads) * np.inf)

@@ -1,0 +1,340 @@
+"""Files between stages: written whole or not at all, checked before they are read.
+
+Files are gzip-compressed because zlib's checksum turns a flipped bit into an error, where an
+uncompressed or lzf file returns wrong numbers; a sha256 beside each file catches the rest.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from immune_landscape.contracts import CONTRACTS, SLOTS
+from immune_landscape.errors import ContractError, IntegrityError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+CHUNK = 1 << 22
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the sha256 of a file, read in chunks.
+
+    Parameters
+    ----------
+    path
+        File to hash.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as handle:
+        while block := handle.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_stage(adata: AnnData, path: str | Path, *, stage: str) -> None:
+    """Write what a stage adds, and its checksum beside it.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes for a count stage; cells x 0 for an addition.
+    path
+        Target; ``<path>.sha256`` is written too.
+    stage
+        Name of the stage, a key of ``contracts.CONTRACTS``.
+
+    Raises
+    ------
+    ContractError
+        When a key is missing or not allowed.
+    """
+    _check_contract(adata, stage)
+    with whole(path) as part:
+        adata.write_h5ad(part, compression="gzip")
+    with whole(f"{path}.sha256") as part:
+        part.write_text(f"{sha256_of(path)}  {Path(path).name}\n")
+
+
+def read_stage(path: str | Path, *, stage: str) -> AnnData:
+    """Read what a stage wrote, after its checksum.
+
+    Parameters
+    ----------
+    path
+        File written by `write_stage`.
+    stage
+        Name of the stage that wrote it.
+
+    Returns
+    -------
+    AnnData
+        As written.
+
+    Raises
+    ------
+    IntegrityError
+        When the file differs from its checksum.
+    ContractError
+        When it does not hold what the stage promises.
+    """
+    import anndata
+
+    _check_integrity(Path(path))
+    adata = anndata.read_h5ad(path)
+    _check_contract(adata, stage)
+    return adata
+
+
+def read_table(path: str | Path, *, index: str | None = None) -> pd.DataFrame:
+    """Read a TSV written by `write_table`; ids stay text, an empty field of a text column stays empty.
+
+    Parameters
+    ----------
+    path
+        TSV file, gzipped or not.
+    index
+        Column to make the index.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Numbers as numbers, all else as text.
+    """
+    text = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    table = pd.DataFrame({name: _typed(name, text[name]) for name in text}, index=text.index)
+    return table.set_index(index) if index else table
+
+
+TEXT_COLUMNS = frozenset(
+    {
+        *("sample", "patient", "visit", "tissue", "batch", "arm", "cell", "barcode", "cluster", "clonotype"),
+        *("subset", "lineage", "branch", "label", "parent", "contrast", "group", "response", "best_response"),
+        *(
+            "evaluable",
+            "sex",
+            "donor_sex",
+            "product_origin",
+            "msi",
+            "dlt",
+            "dlt_evaluable",
+            "gex",
+            "tcr",
+            "bulk_tcr",
+        ),
+        *("gex_label", "file", "path", "reason", "note", "message", "anchor", "runner_up", "best", "unit"),
+        *("vj_v_gene", "vj_j_gene", "vj_junction", "vj_junction_aa"),
+        *("vdj_v_gene", "vdj_j_gene", "vdj_junction", "vdj_junction_aa"),
+        *(
+            "status",
+            "ci_method",
+            "verdict",
+            "metric",
+            "gene",
+            "marker_of",
+            "scope",
+            "chain_pairing",
+            "kind",
+            "column",
+        ),
+    }
+)
+"""Columns of codes and words: ``007`` and ``1e5`` stay as written, an empty field stays an empty text."""
+
+
+def _typed(name: str, column: pd.Series) -> pd.Series:
+    if name in TEXT_COLUMNS:
+        return column.astype(object)
+    if column.isin(["True", "False"]).all():
+        return column == "True"
+    filled = column.where(column != "", "nan")
+    numbers = pd.to_numeric(filled, errors="coerce")
+    broken = numbers.isna() & (filled.str.lower() != "nan")
+    return column.astype(object) if broken.any() else numbers
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as TSV, with numbers to six significant digits and missing values empty.
+
+    Parameters
+    ----------
+    table
+        Written without its index; ``reset_index`` first when it matters.
+    path
+        Target; gzipped, with no time stamp inside, when it ends in ``.gz``.
+    """
+    text = table.to_csv(sep="\t", index=False, float_format="%.6g", na_rep="", lineterminator="\n").encode()
+    with whole(path) as part:
+        part.write_bytes(gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text)
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Write a file under another name and give it its own only when it is whole.
+
+    A job killed half-way then leaves nothing at the final path that a later run could take for a result.
+
+    Parameters
+    ----------
+    path
+        Final path.
+
+    Yields
+    ------
+    Path
+        Path to write to, in the same folder.
+    """
+    part = Path(path).with_name(f".{Path(path).name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def addition(cells: pd.Index, **slots: object) -> AnnData:
+    """Make an AnnData without counts, to hold what a stage adds.
+
+    Parameters
+    ----------
+    cells
+        Cell ids.
+    **slots
+        Any of ``obs`` (DataFrame), ``obsm``, ``obsp``, ``uns`` (dict).
+
+    Returns
+    -------
+    AnnData
+        len(cells) x 0.
+    """
+    import anndata
+
+    obs = slots.pop("obs", None)
+    frame = obs if isinstance(obs, pd.DataFrame) else pd.DataFrame(index=cells)
+    return anndata.AnnData(obs=frame, **slots)  # type: ignore[arg-type]
+
+
+def _check_contract(adata: AnnData, stage: str) -> None:
+    contract = CONTRACTS[stage]
+    wrong: list[str] = []
+    for slot in SLOTS:
+        found = set(getattr(adata, slot).keys())
+        promised = set(getattr(contract, slot))
+        extra = found - promised
+        if slot == "obs" and contract.open_obs:
+            extra = {key for key in extra if not key.startswith(contract.open_obs)}
+        wrong += [f"{slot}[{key!r}] is missing" for key in sorted(promised - found)]
+        wrong += [f"{slot}[{key!r}] is not in its contract" for key in sorted(extra)]
+    if wrong:
+        raise ContractError(f"stage {stage}: " + "; ".join(wrong))
+
+
+def _check_integrity(path: Path) -> None:
+    recorded = Path(f"{path}.sha256")
+    if not recorded.exists():
+        raise IntegrityError(f"{path}: no checksum file {recorded.name} beside it; run the stage again")
+    expected, found = recorded.read_text().split()[0], sha256_of(path)
+    if expected != found:
+        raise IntegrityError(
+            f"{path}: sha256 is {found}, expected {expected}: the file was damaged or changed after it was written; "
+            "delete it and run again"
+        )
+
+
+def rows_of(table: pd.DataFrame, cells: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of a cell table in a given order.
+
+    Parameters
+    ----------
+    table
+        Indexed by cell id.
+    cells
+        Ids wanted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per id.
+
+    Raises
+    ------
+    ContractError
+        When an id is not in the table.
+    """
+    wanted = pd.Index(cells)
+    missing = wanted.difference(table.index)
+    if len(missing):
+        raise ContractError(f"{len(missing)} cells have no row in the table, first {missing[0]!r}")
+    return table.loc[wanted]
+
+
+def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read tables of the same columns and stack them in the order given.
+
+    Parameters
+    ----------
+    paths
+        TSV files of one stage.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All rows, numbered anew.
+    """
+    return pd.concat([read_table(path) for path in paths], ignore_index=True)
+
+
+def cells_of(counts: AnnData, lineages: str | Path | None, branch: str) -> AnnData:
+    """Return the cells of a branch; all of them for branch ``all``.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes.
+    lineages
+        TSV written by annotate_lineages; not read for branch ``all``.
+    branch
+        ``all``, ``nk`` or ``t``.
+
+    Returns
+    -------
+    AnnData
+        A new object.
+    """
+    if branch == "all" or lineages is None:
+        return counts
+    table = rows_of(read_table(lineages, index="cell"), counts.obs_names)
+    return counts[(table["branch"] == branch).to_numpy()].copy()
+
+
+def batch_of(counts: AnnData, design: pd.DataFrame, batch_key: str) -> pd.Series:
+    """Return the batch of each cell.
+
+    Parameters
+    ----------
+    counts
+        Cells x genes with ``obs['sample']``.
+    design
+        One row per sample.
+    batch_key
+        Column of the design; samples without an entry share one batch.
+
+    Returns
+    -------
+    pandas.Series
+        Indexed by cell id.
+    """
+    batches = design.set_index("sample")[batch_key].fillna("").astype(str)
+    return counts.obs["sample"].astype(str).map(batches)

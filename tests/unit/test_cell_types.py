@@ -1,0 +1,47 @@
+import re
+
+import pytest
+
+from immune_landscape.cell_types import name_of, read_cell_types, read_markers, types_of
+
+
+def test_every_marker_set_of_the_table_exists():
+    markers = read_markers()
+    for slug, sets in read_cell_types()["marker_sets"].items():
+        for name in sets:
+            group, _, entry = name.partition(".")
+            assert entry in markers[group], f"{slug} names {name}"
+
+
+def test_slugs_names_and_colours_are_unique_and_sound():
+    table = read_cell_types()
+    assert table.index.is_unique
+    assert table["name"].is_unique
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", slug) for slug in table.index)
+    assert all(re.fullmatch(r"#[0-9A-F]{6}", colour) for colour in table["colour"])
+    assert all(re.fullmatch(r"(CL:\d{7})?", identifier) for identifier in table["cell_ontology"])
+
+
+@pytest.mark.parametrize("branch", ["nk", "t"])
+def test_colours_differ_within_a_branch(branch):
+    colours = types_of("subset", branch=branch, tissues=("tumour",))["colour"]
+    assert colours.is_unique
+
+
+def test_tissue_types_are_left_out_of_blood():
+    blood, tumour = (
+        set(types_of("subset", branch="t", tissues=tissues).index)
+        for tissues in (("blood",), ("blood", "tumour"))
+    )
+    assert "cd8_tex" not in blood
+    assert "cd8_tex" in tumour
+
+
+def test_the_named_subsets_of_the_reference_study_are_there():
+    wanted = {"nk_c4_zeb2", "nk_c5_il7", "nk_c6_il15", "nk_c10_ncr3", "nk_c11_tnfsf8", "cd8_teff", "cd4_tem"}
+    assert wanted <= set(read_cell_types().index)
+
+
+def test_unknown_slug_is_its_own_name():
+    assert name_of("cd8_teff") == "CD8 Teff"
+    assert name_of("something") == "something"

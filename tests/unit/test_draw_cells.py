@@ -1,0 +1,82 @@
+import anndata
+import figure_tables as made
+import numpy as np
+import pandas as pd
+import pytest
+from figure_checks import artists, assert_no_overlap, check
+
+from immune_landscape.draw_cells import COLUMNS, draw_cells, umap_table
+
+
+def draw(table, branch="t", **settings):
+    return draw_cells(table, branch, made.STUDY, **{"max_points": 50_000, "point_size": None, **settings})
+
+
+@pytest.mark.parametrize("branch", ["all", "nk", "t"])
+def test_every_label_is_named_once_on_the_data(branch):
+    table = made.umap_of(made.design_of(), branch, 3000)
+    figure = draw(table, branch)
+    check(figure)
+    texts = artists(figure, "cluster_label")
+    assert len(texts) == table["label"].nunique()
+    assert_no_overlap(texts, slack=0)
+
+
+def test_all_cells_are_drawn_or_the_number_drawn_is_said():
+    table = made.umap_of(made.design_of(), cells=3000)
+    assert len(draw(table).axes[0].collections[0].get_offsets()) == 3000
+    figure = draw(table, max_points=1000)
+    assert len(figure.axes[0].collections[0].get_offsets()) == 1000
+    assert "1,000 drawn at random" in check(figure)
+
+
+def test_points_shrink_with_their_number_and_are_rasterised():
+    sizes = []
+    for cells in (300, 30_000):
+        points = draw(made.umap_of(made.design_of(), cells=cells)).axes[0].collections[0]
+        assert points.get_rasterized()
+        sizes.append(points.get_sizes()[0])
+    assert sizes[0] > 5 * sizes[1]
+
+
+def test_visits_count_their_cells_by_response():
+    table = made.umap_of(made.design_of(), cells=500)
+    words = check(draw(table))
+    here = table[table["visit"] == "baseline"]
+    assert f"Baseline  {len(here):,} cells" in words
+    assert f"Responders {(here['response'] == 'responder').sum():,}" in words
+
+
+def test_works_without_response_and_with_one_sample():
+    words = check(draw(made.umap_of(made.design_of(1, 0, ("baseline",), response=False), cells=80)))
+    assert "One batch" in words
+    assert "Responders" not in words
+
+
+def test_many_batches_are_counted_not_listed():
+    table = made.umap_of(made.design_of(), cells=2000)
+    table["batch"] = [f"batch{at % 40}" for at in range(len(table))]
+    assert "40 batches" in check(draw(table))
+
+
+def test_a_branch_without_a_map_says_so():
+    table = made.umap_of(made.design_of(), cells=15).assign(umap_1=np.nan, umap_2=np.nan)
+    assert "15 cells of this branch: too few" in check(draw(table))
+
+
+def test_umap_table_joins_places_labels_and_samples():
+    design = made.design_of(2, 1, missing=0)
+    cells = ["P01_baseline:a", "P02_on_treatment:b", "P02_baseline:c"]
+    places = np.arange(6, dtype=float).reshape(3, 2)
+    clusters = anndata.AnnData(obs=pd.DataFrame(index=cells), obsm={"X_umap": places})
+    labels = pd.DataFrame(
+        {"sample": ["P02_on_treatment", "P01_baseline"], "lineage": ["t", "t"], "subset": ["treg", "mait"]},
+        index=[cells[1], cells[0]],
+    )
+    table = umap_table(clusters, labels, design, "t")
+    assert list(table.columns) == COLUMNS
+    assert table[["cell", "label", "umap_1", "visit", "response"]].to_numpy().tolist() == [
+        [cells[0], "mait", 0.0, "baseline", "responder"],
+        [cells[1], "treg", 2.0, "on_treatment", "non_responder"],
+    ]
+    assert set(umap_table(clusters, labels, design, "all")["label"]) == {"t"}

@@ -1,0 +1,42 @@
+import figure_tables as made
+from figure_checks import artists, check
+
+from immune_landscape.draw_recovery import draw_recovery
+
+
+def draw(recovery, only_planted=False):
+    return draw_recovery(recovery, made.STUDY, only_planted=only_planted)
+
+
+def test_planted_effects_are_diamonds_and_verdicts_are_words():
+    recovery = made.recovery_of(made.contrasts_of())
+    figure = draw(recovery)
+    words = check(figure)
+    planted = recovery[recovery["planted"] != 0]
+    assert sorted(float(mark.get_xdata()[0]) for mark in artists(figure, "planted")) == sorted(
+        planted["planted"]
+    )
+    assert len(artists(figure, "effect")) == recovery["effect"].notna().sum()
+    found = (planted["verdict"] == "recovered").sum()
+    assert f"{found} of 4 planted effects recovered" in words
+    assert set(recovery["verdict"]) <= set(words.split("\n"))
+
+
+def test_arrows_for_open_intervals():
+    assert len(artists(draw(made.recovery_of(made.contrasts_of())), "arrow")) == 3
+
+
+def test_planted_effects_alone():
+    figure = draw(made.recovery_of(made.contrasts_of()), only_planted=True)
+    words = check(figure)
+    assert "rightly not found" not in words
+    assert len(artists(figure, "planted")) == 4
+
+
+def test_works_without_the_expected_effect():
+    check(draw(made.recovery_of(made.contrasts_of()).drop(columns="expected")))
+
+
+def test_nothing_planted_says_so():
+    recovery = made.recovery_of(made.contrasts_of())
+    assert "No effect was planted" in check(draw(recovery[recovery["planted"] == 0], only_planted=True))

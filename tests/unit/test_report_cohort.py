@@ -1,0 +1,254 @@
+import html.parser
+import re
+
+import figure_tables as made
+import numpy as np
+import pandas as pd
+import pytest
+
+from immune_landscape.figures import format_effect
+from immune_landscape.html_parts import Html, interval_bar, tag
+from immune_landscape.report_cohort import report_cohort, software_versions
+from immune_landscape.verdicts import is_significant, verdict_of
+
+STUDY = {**made.STUDY, "power": 0.8}
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "</style><script>x</script>",
+    "javascript:alert(1)",
+    "{{ 7 * 7 }}",
+    "{% raw %}",
+    "<iframe src='http://example.org'>",
+    "' onmouseover='x",
+    "&lt;b&gt;<b>",
+]
+
+
+class Parsed(html.parser.HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, name, attributes):
+        self.tags.append(name)
+        self.attributes += [(name, *pair) for pair in attributes]
+
+    def handle_data(self, text):
+        self.words.append(text)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+def tables_of():
+    design = made.design_of()
+    contrasts = made.contrasts_of()
+    return {
+        "design": design,
+        "notes": pd.DataFrame(
+            {
+                "file": ["samples.tsv"],
+                "line": [4],
+                "column": ["tcr"],
+                "kind": ["k"],
+                "message": ["few shared"],
+            }
+        ),
+        "steps": made.steps_of(design),
+        "contrasts": contrasts,
+        "expansion_contrasts": made.contrasts_of(item="metric"),
+        "metrics": made.expansion_of(design),
+        "chain_qc": made.chain_qc_of(made.clonotypes_of(design)),
+        "recovery": made.recovery_of(contrasts),
+        "versions": software_versions(),
+    }
+
+
+def page_of(tables=None, study=STUDY, alpha=0.05):
+    return report_cohort(tables_of() if tables is None else tables, study, alpha=alpha)
+
+
+def test_page_loads_and_runs_nothing():
+    page = Parsed(page_of())
+    assert not {"script", "link", "img", "iframe", "object", "embed", "form", "base"} & set(page.tags)
+    assert not [item for item in page.attributes if item[1].startswith("on") or item[1] in ("src", "href")]
+    text = page_of()
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "default-src 'none'" in text
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_payloads_in_any_text_are_shown_as_text(payload):
+    plain = Parsed(page_of())
+    tables = tables_of()
+    tables["notes"] = tables["notes"].assign(message=payload, file=payload)
+    tables["contrasts"] = tables["contrasts"].assign(note=payload)
+    tables["recovery"] = tables["recovery"].assign(
+        verdict=lambda t: t["verdict"].where(t["planted"] == 0, payload)
+    )
+    study = {
+        **STUDY,
+        "title": payload,
+        "labels": {"on_treatment": payload, "cd8_teff": payload, "blood": payload},
+    }
+    page = Parsed(page_of(tables, study))
+    assert set(page.tags) <= set(plain.tags)
+    assert payload in "".join(page.words)
+    assert not [item for item in page.attributes if item[1].startswith("on")]
+
+
+def test_simulated_pages_say_so_first_and_real_ones_do_not():
+    words = [word.strip() for word in Parsed(page_of().split("<body>")[1]).words if word.strip()]
+    assert words[0] == "SIMULATED DATA."
+    assert "SIMULATED" not in page_of(study={**STUDY, "simulated": False})
+
+
+def test_cohort_numbers_are_those_of_the_design():
+    text = Parsed(page_of()).text
+    for number, name in (
+        (19, "patients"),
+        (6, "responders"),
+        (13, "non-responders"),
+        (36, "samples"),
+        (17, "patients with every visit"),
+    ):
+        assert f"{number} {name}" in text
+
+
+def test_every_primary_row_is_listed_with_effect_interval_and_verdict():
+    tables = tables_of()
+    text = Parsed(page_of(tables)).text
+    rows = tables["contrasts"][tables["contrasts"]["family"] == "primary"]
+    for row in rows.to_dict("records"):
+        assert format_effect(row) in text
+        assert verdict_of(row, STUDY, 0.05) in text
+
+
+def test_words_never_claim_cause_or_the_absence_of_a_difference():
+    text = Parsed(page_of()).text.lower()
+    for phrase in (
+        "drives",
+        "driven by",
+        "causes",
+        "no effect of",
+        "no significant difference",
+        "there was no difference",
+    ):
+        assert phrase not in text
+    assert text.count("no difference") == text.count("does not show that there is no difference")
+
+
+def test_recovered_and_missed_effects_are_named():
+    tables = tables_of()
+    text = Parsed(page_of(tables)).text
+    assert "Recovered: NK CD56dim" in text
+    assert "Not recovered: NK c6-IL15, CD4 Tn, CD8 Teff" in text
+    assert "1 of 4 planted effects recovered" in text
+
+
+def test_declared_subsets_form_the_primary_family():
+    contrasts = [
+        {**item, "subsets": ["treg"]} if item["family"] == "primary" else item for item in STUDY["contrasts"]
+    ]
+    page = page_of(study={**STUDY, "contrasts": contrasts})
+    primary = page.split("Composition: primary family")[1].split("Composition: other contrasts")[0]
+    assert primary.count("<tr>") == 2
+    assert "Treg" in primary
+    assert "outside the primary family" in page
+
+
+def test_only_the_design_is_needed():
+    design = made.design_of(4, 0, response=False).assign(tcr="")
+    text = Parsed(page_of({"design": design}, {**STUDY, "contrasts": []})).text
+    assert "No composition contrast was compared" in text
+    assert "missing: the sample sheet names no file" in text
+    assert "4 response not known" in text
+    assert "files given, not analysed here" in text
+
+
+def test_all_too_sparse_says_so():
+    tables = tables_of()
+    blank = dict.fromkeys(("effect", "ci_low", "ci_high", "p", "p_maxt", "mde", "labelings"), np.nan)
+    tables["contrasts"] = tables["contrasts"].assign(status="too_sparse", **blank)
+    text = Parsed(page_of(tables)).text
+    assert "0 subsets tested (22 could not be)" in text
+    assert "No row was tested." in text
+
+
+ROW = {
+    "contrast": "response_change",
+    "estimand": "response_by_visit",
+    "status": "tested",
+    "group_a": "responder",
+    "group_b": "non_responder",
+    "effect": 1.0,
+    "ci_low": 0.2,
+    "ci_high": 1.8,
+    "p": 0.001,
+    "p_maxt": 0.01,
+    "mde": 0.9,
+    "note": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({}, "Associated with response: change from Baseline to On treatment is higher in responders."),
+        (
+            {"effect": -1.0},
+            "Associated with response: change from Baseline to On treatment is lower in responders.",
+        ),
+        (
+            {"estimand": "baseline", "contrast": "at_baseline"},
+            "Associated with response: higher in responders at Baseline.",
+        ),
+        (
+            {"estimand": "change", "contrast": "all_change", "group_a": "all"},
+            "Associated with time: rises from Baseline to On treatment in all patients.",
+        ),
+        ({"p": 0.2, "p_maxt": 0.6}, "Not significant; underpowered for effects below ±0.90 (80 % power)."),
+        (
+            {"p_maxt": 0.06},
+            (
+                "Not significant once corrected for the family, though p alone is; "
+                "underpowered for effects below ±0.90 (80 % power)."
+            ),
+        ),
+        ({"p": 0.2, "p_maxt": 0.6, "mde": np.nan}, "Not significant; underpowered to an unknown degree."),
+        ({"status": "too_sparse", "note": "few cells"}, "Not tested: too sparse (few cells)."),
+        ({"status": "not_testable", "note": np.nan}, "Not tested: not testable."),
+    ],
+)
+def test_verdicts_in_words(change, text):
+    assert verdict_of({**ROW, **change}, STUDY, 0.05) == text
+
+
+def test_outside_a_family_p_decides():
+    assert is_significant({**ROW, "p_maxt": np.nan}, 0.05)
+    assert not is_significant({**ROW, "p_maxt": np.nan, "p": 0.2}, 0.05)
+    assert is_significant({**ROW, "p_maxt": 0.05}, 0.05)
+    assert not is_significant({**ROW, "status": "not_testable"}, 0.05)
+
+
+def test_markup_is_kept_and_all_else_is_escaped():
+    assert (
+        tag("p", "<b>", Html("<i>x</i>"), None, class_='a"b') == '<p class="a&quot;b">&lt;b&gt;<i>x</i></p>'
+    )
+
+
+def test_open_intervals_are_arrows_in_the_small_pictures():
+    assert interval_bar({**ROW, "ci_low": -np.inf, "ci_high": np.inf}, 2.0, "#000000").count("<polygon") == 2
+    assert interval_bar({**ROW, "ci_low": np.nan, "ci_high": np.nan}, 2.0, "#000000").count("<line") == 1
+    assert interval_bar({**ROW, "effect": np.nan}, 2.0, "#000000") == ""
+
+
+def test_versions_are_those_installed():
+    table = software_versions().set_index("package")["version"]
+    assert table["pandas"] == pd.__version__
+    assert table["numpy"] == np.__version__

@@ -1,0 +1,128 @@
+# What the other files share: the cohort, what it holds, and what its rules may know.
+import sys
+from pathlib import Path
+
+SCRIPTS = (
+    Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+    .resolve()
+    .parents[1]
+    / "scripts"
+)
+sys.path.insert(0, str(SCRIPTS))
+
+from immune_landscape.errors import ProblemsError
+from immune_landscape.plan import make_plan
+from immune_landscape.provenance import code_of
+from immune_landscape.report_after_run import write_report
+from immune_landscape.seeds import seed_of
+from snakemake.exceptions import WorkflowError
+from snakemake.io import report as in_report
+
+COMMAND_LINE = workflow.config_settings.overwrite_config
+try:
+    PLAN = make_plan(config, COMMAND_LINE)
+except ProblemsError as error:
+    # Every mistake in words; a traceback would bury them.
+    raise WorkflowError(str(error)) from None
+config.update(PLAN.cohort.config)
+
+
+wildcard_constraints:
+    job=r"\d+",
+    branch="all|nk|t",
+
+
+pathvars:
+    results=f"results/{PLAN.name}",
+    logs=f"logs/{PLAN.name}",
+    benchmarks=f"results/{PLAN.name}/benchmarks",
+
+
+RESOURCES = SCRIPTS.parent / "workflow" / "resources"
+MARKERS = [str(RESOURCES / "markers.yaml"), str(RESOURCES / "cell_types.tsv")]
+SIMULATION = [
+    str(RESOURCES / name)
+    for name in ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
+]
+REPORT = f"results/{PLAN.name}/report.html"
+BRANCHES = ["nk", "t"]
+HAS_GEX, HAS_TCR = bool(PLAN.jobs), bool(PLAN.files("tcr"))
+IS_SIMULATED = PLAN.data_root is not None
+HAS_RECOVERY = IS_SIMULATED and HAS_GEX and bool(config["contrasts"])
+DATA_FILES = [
+    path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
+]
+# How a rule finds the cohort again: everything but the tables, which it reads for itself.
+FOLDER = {
+    "folder": str(PLAN.cohort.folder),
+    "overrides": PLAN.overrides,
+    "base": PLAN.base,
+    "data_root": PLAN.data_root,
+}
+
+
+def memory(megabytes):
+    """Return a resource that grows with each attempt."""
+
+    def grown(wildcards, attempt):
+        return megabytes * attempt
+
+    return grown
+
+
+def gex_files(wildcards):
+    """Return the count files of a job's samples."""
+    return PLAN.files("gex", PLAN.jobs[wildcards.job])
+
+
+def job_study(wildcards):
+    """Return what load_samples may know: its samples, and how their files are to be read."""
+    return {
+        "samples": PLAN.jobs[wildcards.job],
+        "species": config["species"],
+        "inputs": config["inputs"],
+    }
+
+
+def branch_cells(wildcards):
+    """Return the file that tells a branch's cells; all cells need none."""
+    return [] if wildcards.branch == "all" else rules.annotate_lineages.output.cells
+
+
+def figures(rule, stems, category, what):
+    """Return the figures of a rule: a PNG each for the report, with its labels, and an SVG each for a paper."""
+    caption = workflow.current_basedir.join(f"../report/{rule}.rst")
+    shown = [
+        in_report(
+            f"<results>/{rule}/{stem}.png",
+            caption=caption,
+            category=category,
+            labels={"What": what, "Of": of, "Kind": "figure"},
+        )
+        for stem, of in stems.items()
+    ]
+    return shown + [f"<results>/{rule}/{stem}.svg" for stem in stems]
+
+
+# Inputs that a rule takes where the cohort has the layer.
+COUNTS = "<results>/merge_samples/counts.h5ad" if HAS_GEX else []
+COUNTS_CHECKSUM = "<results>/merge_samples/counts.h5ad.sha256" if HAS_GEX else []
+LABELS = "<results>/define_labels/cells.tsv.gz" if HAS_GEX else []
+STEPS = "<results>/merge_samples/steps.tsv" if HAS_GEX else []
+COMPOSITION_CONTRASTS = "<results>/compare_composition/contrasts.tsv" if HAS_GEX else []
+CLONOTYPES = "<results>/define_clonotypes/clonotypes.tsv.gz" if HAS_TCR else []
+CHAIN_QC = "<results>/define_clonotypes/chain_qc.tsv" if HAS_TCR else []
+METRICS = "<results>/measure_expansion/metrics.tsv" if HAS_TCR else []
+EXPANSION_CONTRASTS = "<results>/compare_expansion/contrasts.tsv" if HAS_TCR else []
+RECOVERY = "<results>/judge_recovery/recovery.tsv" if HAS_RECOVERY else []
+
+# Figures by what the cohort holds: file stem -> what it shows.
+PARENTS = {"all": "lineages", "nk": "NK cells", "t": "T cells", "cells": "all cells"}
+MAPS = ["all", *BRANCHES]
+CONTRASTS = {contrast["name"]: contrast["name"] for contrast in config["contrasts"]}
+COMPOSITION_FIGURES = {
+    f"{contrast['name']}.{parent}": f"{contrast['name']}, {PARENTS[parent]}"
+    for contrast in config["contrasts"]
+    for parent in contrast["parents"]
+} or {parent: PARENTS[parent] for parent in MAPS}
+EXPANSION_FIGURES = CONTRASTS or {"overview": "all samples"}

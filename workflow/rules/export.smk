@@ -1,0 +1,29 @@
+# Needs: a finished run. Promises: one AnnData of it for work in scanpy and scirpy.
+rule export_h5ad:
+    input:
+        counts="<results>/merge_samples/counts.h5ad",
+        counts_checksum="<results>/merge_samples/counts.h5ad.sha256",
+        reduction="<results>/reduce_cells/all.h5ad",
+        reduction_checksum="<results>/reduce_cells/all.h5ad.sha256",
+        clusters="<results>/cluster_cells/all.h5ad",
+        clusters_checksum="<results>/cluster_cells/all.h5ad.sha256",
+        labels="<results>/define_labels/cells.tsv.gz",
+        clonotypes=CLONOTYPES,
+        design="<results>/check_inputs/design.tsv",
+    output:
+        adata="<results>/export_h5ad/cells.h5ad",
+    log:
+        "<logs>/export_h5ad.log",
+    benchmark:
+        "<benchmarks>/export_h5ad.tsv"
+    shadow:
+        "minimal"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(16000),
+    params:
+        settings=lookup("export_h5ad", within=config),
+        code=code_of("export_h5ad"),
+    script:
+        "../../scripts/export_h5ad.py"
