@@ -7,8 +7,6 @@ with running(snakemake) as log:
     from immune_landscape.store import read_stage, write_stage
 
     reduction = read_stage(snakemake.input.reduction, stage="reduce_cells")
-    clusters = cluster_cells(
-        reduction, snakemake.wildcards.branch, snakemake.params.seed, **snakemake.params.settings
-    )
+    clusters = cluster_cells(reduction, snakemake.wildcards.branch, snakemake.params.seed, **snakemake.params.settings)
     log.info("%d clusters of %d cells", clusters.obs["cluster"].nunique(), clusters.n_obs)
     write_stage(clusters, snakemake.output.clusters, stage="cluster_cells")

@@ -11,8 +11,6 @@ with running(snakemake) as log:
     clusters = read_stage(snakemake.input.clusters, stage="cluster_cells")
     given = {name: snakemake.input.get(name) for name in ("labels", "clonotypes")}
     tables = {name: read_table(path, index="cell") for name, path in given.items() if path}
-    adata = export_h5ad(
-        counts, reduction, clusters, read_table(snakemake.input.design, index="sample"), tables
-    )
+    adata = export_h5ad(counts, reduction, clusters, read_table(snakemake.input.design, index="sample"), tables)
     log.info("%s", adata)
     adata.write_h5ad(snakemake.output.adata, compression="gzip")

@@ -29,10 +29,7 @@ def tsv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def patient_rows(number: int) -> list[list[str]]:
     """Return sound rows of PATIENT_COLUMNS; every other patient responds."""
-    return [
-        [f"P{i:02d}", "a", "PR" if i % 2 else "SD", "yes", "3.5", "1", "9", "0", "5"]
-        for i in range(1, number + 1)
-    ]
+    return [[f"P{i:02d}", "a", "PR" if i % 2 else "SD", "yes", "3.5", "1", "9", "0", "5"] for i in range(1, number + 1)]
 
 
 def sample_rows(number: int) -> list[list[str]]:

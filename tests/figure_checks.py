@@ -66,11 +66,7 @@ def _ticks_outside_limits(figure):
     for axes in figure.axes:
         for which, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
             drawn = set(tick_texts(axes, which)) if axes.axison else set()
-            hidden |= {
-                text
-                for text in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True))
-                if text not in drawn
-            }
+            hidden |= {text for text in (*axis.get_ticklabels(), *axis.get_ticklabels(minor=True)) if text not in drawn}
     return hidden
 
 
@@ -80,6 +76,4 @@ def _axes_shown(text):
     axes = text.axes
     if axes is None or axes.axison:
         return True
-    return not any(
-        text in axis.findobj(type(text)) for axis in (axes.xaxis, axes.yaxis) if isinstance(axis, Axis)
-    )
+    return not any(text in axis.findobj(type(text)) for axis in (axes.xaxis, axes.yaxis) if isinstance(axis, Axis))

@@ -303,12 +303,7 @@ def clonotypes_of(design, cells=220, seed=1):
 
 
 def chain_qc_of(clonotypes):
-    counted = (
-        clonotypes.groupby(["sample", "patient", "visit", "chain_pairing"])
-        .size()
-        .rename("cells")
-        .reset_index()
-    )
+    counted = clonotypes.groupby(["sample", "patient", "visit", "chain_pairing"]).size().rename("cells").reset_index()
     counted["total"] = counted.groupby("sample")["cells"].transform("sum")
     return counted.assign(proportion=counted["cells"] / counted["total"])
 
@@ -331,9 +326,7 @@ def expansion_of(design, seed=1):
             value = rng.uniform(0.2, 0.7) * (150 if metric.startswith("hill") else 1)
             facts = {name: row[name] for name in ("sample", "patient", "visit", "tissue", "response")}
             spread = {"value": value, "low": value * 0.93, "high": value * 1.06, "depth": 180, "n_cells": 400}
-            rows.append(
-                {**facts, "scope": "all", "metric": metric, **spread, "standardised": True, "unit": "index"}
-            )
+            rows.append({**facts, "scope": "all", "metric": metric, **spread, "standardised": True, "unit": "index"})
     return pd.DataFrame(rows)
 
 

@@ -71,17 +71,13 @@ def annotate_subsets(
     types = types_of("subset", branch=branch, tissues=tissues)
     sets = [name for names in types["marker_sets"] for name in names]
     scores = score_cells(counts, [*sets, *SIDES.values()], reduction.uns["reduction"]["genes"])
-    evidence = (
-        smooth(scores, clusters[counts.obs_names].obsp["connectivities"]) if len(scores.columns) else scores
-    )
+    evidence = smooth(scores, clusters[counts.obs_names].obsp["connectivities"]) if len(scores.columns) else scores
     by_type = _close_sides(type_scores(evidence - evidence.mean(), types), types, evidence)
     named = best_type(by_type, unassigned=f"{branch}_unassigned", min_score=min_score, min_margin=min_margin)
     cluster = clusters.obs.loc[counts.obs_names, "cluster"].astype(str)
     anchors = match_anchors(counts, cluster, types["anchor"], anchor_fold, anchor_share)
     by_anchor = cluster.map(anchors[anchors["cluster"] != ""].set_index("cluster")["subset"])
-    table = pd.DataFrame(
-        {"sample": counts.obs["sample"].astype(str), "cluster": cluster}, index=counts.obs_names
-    )
+    table = pd.DataFrame({"sample": counts.obs["sample"].astype(str), "cluster": cluster}, index=counts.obs_names)
     table["subset"] = by_anchor.where(by_anchor.notna(), named["label"])
     return table.join(named[["score", "runner_up", "margin"]]).rename_axis("cell"), anchors
 
@@ -120,37 +116,40 @@ def match_anchors(
         ``subset``, ``anchor``, ``cluster``, ``log2_fold``, ``share``: one row per matched cluster, and one row with an
         empty cluster for an anchor with no match, which gives its best cluster's fold and share.
     """
-    wanted = anchor[anchor != ""]
-    present = wanted[wanted.isin(counts.var_names)]
+    wanted = {str(slug): str(gene) for slug, gene in anchor.items() if gene}
+    present = {slug: gene for slug, gene in wanted.items() if gene in counts.var_names}
     rows: list[tuple[str, str, str, float, float]] = []
-    if len(present) and counts.n_obs:
+    if present and counts.n_obs:
         fold, share = _fold_and_share(counts, cluster, present)
-        strong = fold.where((fold >= anchor_fold) & (share >= anchor_share), -np.inf)
-        best = strong.idxmax(axis=1)[strong.max(axis=1) > -np.inf]
-        rows = [(s, present[s], name, fold.at[name, s], share.at[name, s]) for name, s in best.items()]
-        for slug in present.index.difference(best.unique()):
-            name = fold[slug].idxmax()
-            rows.append((slug, present[slug], "", fold.at[name, slug], share.at[name, slug]))
-    rows += [
-        (slug, gene, "", np.nan, np.nan)
-        for slug, gene in wanted.items()
-        if slug not in {row[0] for row in rows}
-    ]
-    table = pd.DataFrame(rows, columns=["subset", "anchor", "cluster", "log2_fold", "share"])
-    order = {slug: i for i, slug in enumerate(wanted.index)}
-    return table.sort_values(["subset", "cluster"], key=lambda c: c.map(order) if c.name == "subset" else c)
+        matched = _matched(fold, share, anchor_fold, anchor_share)
+        for slug, gene in present.items():
+            best = str(fold[slug].idxmax())
+            for name in matched.get(slug, [best]):
+                strength, part = fold[slug].loc[name], share[slug].loc[name]
+                rows.append((slug, gene, name if slug in matched else "", float(strength), float(part)))
+    told = {row[0] for row in rows}
+    rows += [(slug, gene, "", np.nan, np.nan) for slug, gene in wanted.items() if slug not in told]
+    return pd.DataFrame(rows, columns=["subset", "anchor", "cluster", "log2_fold", "share"])
 
 
-def _fold_and_share(
-    counts: AnnData, cluster: pd.Series, anchor: pd.Series
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _matched(fold: pd.DataFrame, share: pd.DataFrame, anchor_fold: float, anchor_share: float) -> dict[str, list[str]]:
+    """Type -> clusters whose strongest sufficient anchor it has."""
+    strong = fold.where((fold >= anchor_fold) & (share >= anchor_share), -np.inf)
+    matched: dict[str, list[str]] = {}
+    for name, row in strong.iterrows():
+        if row.max() > -np.inf:
+            matched.setdefault(str(row.idxmax()), []).append(str(name))
+    return matched
+
+
+def _fold_and_share(counts: AnnData, cluster: pd.Series, anchor: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clusters x types: log2 fold of normalised mean over all other cells, and share of expressing cells."""
-    normal = normalise(counts, TARGET_SUM)[:, anchor.to_list()].X
-    values = pd.DataFrame(np.expm1(normal.toarray()), index=cluster.index, columns=anchor.index)
-    sums, sizes = values.groupby(cluster).sum(), cluster.value_counts()
-    sizes = sizes.loc[sums.index].to_numpy()[:, None]
-    others = np.maximum(len(cluster) - sizes, 1)
-    inside, outside = sums / sizes, (sums.sum() - sums) / others
+    normal = normalise(counts, TARGET_SUM)[:, list(anchor.values())].X
+    values = pd.DataFrame(np.expm1(normal.toarray()), index=cluster.index, columns=list(anchor))
+    sums = values.groupby(cluster).sum()
+    sizes = cluster.value_counts().loc[sums.index].to_numpy()[:, None]
+    inside = sums.to_numpy() / sizes
+    outside = (values.to_numpy().sum(axis=0) - sums.to_numpy()) / np.maximum(len(cluster) - sizes, 1)
     # Half a molecule per 10,000 keeps a gene that the others lack from an endless fold.
-    fold = np.log2((inside + 0.5) / (outside + 0.5))
+    fold = pd.DataFrame(np.log2((inside + 0.5) / (outside + 0.5)), index=sums.index, columns=sums.columns)
     return fold, (values > 0).groupby(cluster).mean()

@@ -23,9 +23,7 @@ def read_cell_types() -> pd.DataFrame:
         cd8 or empty), ``tissue`` (any, or tissue for types looked for outside blood only), ``colour``,
         ``cell_ontology``.
     """
-    table = pd.read_csv(
-        RESOURCES / "cell_types.tsv", sep="\t", dtype=str, keep_default_na=False, index_col="slug"
-    )
+    table = pd.read_csv(RESOURCES / "cell_types.tsv", sep="\t", dtype=str, keep_default_na=False, index_col="slug")
     table["marker_sets"] = [[name for name in sets.split(",") if name] for sets in table["marker_sets"]]
     return table
 

@@ -117,8 +117,7 @@ def stopping_contrasts(cohort: Cohort) -> list[Problem]:
 def _shakes_contrasts(problems: list[Problem]) -> bool:
     """Return whether a mistake touches what contrasts are built from, so that a verdict on them would be a guess."""
     return any(
-        not problem.line or problem.column.split(".")[0].split("[")[0] in {*DESIGN_COLUMNS, ""}
-        for problem in problems
+        not problem.line or problem.column.split(".")[0].split("[")[0] in {*DESIGN_COLUMNS, ""} for problem in problems
     )
 
 
@@ -228,11 +227,7 @@ def content_problems(cohort: Cohort, *, probe_cells: int) -> tuple[list[Problem]
     look = _Look(cohort, probe_cells)
     rows = cohort.samples[["sample", "gex_label", *FILE_LAYERS]].itertuples(index=False)
     for line, (sample, label, *paths) in zip(cohort.sample_lines, rows, strict=True):
-        there = {
-            layer: path
-            for layer, path in zip(FILE_LAYERS, paths, strict=True)
-            if path and Path(path).exists()
-        }
+        there = {layer: path for layer, path in zip(FILE_LAYERS, paths, strict=True) if path and Path(path).exists()}
         cells = _check_gex(look, line, sample, label, there.get("gex", ""))
         _check_tcr(look, line, sample, label, there.get("tcr", ""), cells)
         _check_bulk(look, line, sample, there.get("bulk_tcr", ""))
@@ -300,9 +295,7 @@ def _check_overlap(look: _Look, line: int, cells: list[str], receptors: list[str
 
     match = match_barcodes(cells, receptors)
     smaller, least = min(len(cells), len(receptors)), look.inputs["min_tcr_overlap"]
-    found = (
-        f"{match.share:.1%} of {smaller} barcodes in common with gex, such as {receptors[0]} and {cells[0]}"
-    )
+    found = f"{match.share:.1%} of {smaller} barcodes in common with gex, such as {receptors[0]} and {cells[0]}"
     if match.share >= least:
         if match.stripped:
             look.note(line, "tcr", "barcodes match only without their -1 suffix", "suffix_stripped")
@@ -329,8 +322,7 @@ def _layer_notes(cohort: Cohort) -> list[Problem]:
     held = cohort.config["layers"]
     absent = [layer for layer in FILE_LAYERS if layer not in held]
     notes = [
-        Problem(sheet, 0, layer, f"no sample has {layer}; its analyses are left out", "empty_layer")
-        for layer in absent
+        Problem(sheet, 0, layer, f"no sample has {layer}; its analyses are left out", "empty_layer") for layer in absent
     ]
     for layer in (name for name in FILE_LAYERS if name in held):
         without = cohort.samples.loc[cohort.samples[layer] == "", "sample"]

@@ -60,9 +60,7 @@ def cluster_cells(
 
     if reduction.n_obs < MIN_CELLS:
         return _one_cluster(reduction)
-    cells = anndata.AnnData(
-        obs=pd.DataFrame(index=reduction.obs_names), obsm={"X": reduction.obsm["X_integrated"]}
-    )
+    cells = anndata.AnnData(obs=pd.DataFrame(index=reduction.obs_names), obsm={"X": reduction.obsm["X_integrated"]})
     neighbours = min(n_neighbors, reduction.n_obs // 2)
     sc.pp.neighbors(
         cells,
@@ -97,9 +95,7 @@ def cluster_cells(
 def _search(n_cells: int, neighbours: int, exact_below: int) -> object | None:
     from sklearn.neighbors import KNeighborsTransformer
 
-    return (
-        KNeighborsTransformer(n_neighbors=neighbours, algorithm="brute") if n_cells <= exact_below else None
-    )
+    return KNeighborsTransformer(n_neighbors=neighbours, algorithm="brute") if n_cells <= exact_below else None
 
 
 def _one_cluster(reduction: AnnData) -> AnnData:

@@ -151,9 +151,7 @@ def examine_cohort(
     problems = [*config.problems, *config_problems(config.effective, config.unsound, config.place)]
     problems += [problem for _, found, _ in (patients, samples, populations, measures) for problem in found]
     found = checks.Tables(patients[0], samples[0], populations[0], measures[0])
-    problems += checks.sheet_problems(
-        found, config.effective, config.unsound, config.place, _faulty_cells(problems)
-    )
+    problems += checks.sheet_problems(found, config.effective, config.unsound, config.place, _faulty_cells(problems))
     root, root_problems = _root(folder, config, data_root)
     resolved, path_problems = checks.resolved_paths(samples[0], root, config.effective, config.place)
     notes = [note for _, _, noted in (patients, samples, populations, measures) for note in noted]
@@ -188,9 +186,7 @@ def design_table(cohort: Cohort) -> pd.DataFrame:
 
 def _responses(cohort: Cohort) -> list[str]:
     responders = cohort.config["responders"]
-    names = dict.fromkeys(responders["positive"], "responder") | dict.fromkeys(
-        responders["negative"], "non_responder"
-    )
+    names = dict.fromkeys(responders["positive"], "responder") | dict.fromkeys(responders["negative"], "non_responder")
     pairs = zip(cohort.patients["best_response"], cohort.patients["evaluable"], strict=True)
     return ["" if evaluable == "no" else names.get(response, "") for response, evaluable in pairs]
 

@@ -115,9 +115,7 @@ def _repeated_patients(table: Table) -> list[Problem]:
             continue
         before, earlier = first.setdefault(patient, (line, response))
         if before != line and response != earlier:
-            message = (
-                f"{shown(response)} for {patient}, but {shown(earlier)} on line {before}; keep the right row"
-            )
+            message = f"{shown(response)} for {patient}, but {shown(earlier)} on line {before}; keep the right row"
             problems.append(table.at(line, "best_response", message, "conflicting_response"))
         elif before != line:
             message = f"patient {patient} already used on line {before}"
@@ -126,9 +124,7 @@ def _repeated_patients(table: Table) -> list[Problem]:
 
 
 def _repeated_visits(table: Table, config: Mapping[str, Any], faulty: Cells) -> list[Problem]:
-    frame = table.frame.assign(
-        tissue=table.frame["tissue"].mask(table.frame["tissue"] == "", config["tissues"][0])
-    )
+    frame = table.frame.assign(tissue=table.frame["tissue"].mask(table.frame["tissue"] == "", config["tissues"][0]))
     once = Table(
         table.label,
         frame[~frame["sample"].duplicated() | (frame["sample"] == "")],
@@ -226,9 +222,7 @@ def _shared_files(table: Table, config: Mapping[str, Any]) -> list[Problem]:
 def _shared_hint(column: str, many: bool) -> str:
     if column == "bulk_tcr":
         return ""
-    return (
-        " for the same gex_label" if many else "; for one file with many samples set inputs.gex_sample_column"
-    )
+    return " for the same gex_label" if many else "; for one file with many samples set inputs.gex_sample_column"
 
 
 def _numbers_per_sample(tables: Tables, faulty: Cells) -> list[Problem]:
@@ -259,8 +253,7 @@ def _uncounted(table: Table, faulty: Cells) -> list[Problem]:
     return [
         table.at(line, "count", "neither count nor fraction is given", "missing_value")
         for line in table.frame.index[empty]
-        if line not in table.broken
-        and not {(table.label, line, "count"), (table.label, line, "fraction")} & faulty
+        if line not in table.broken and not {(table.label, line, "count"), (table.label, line, "fraction")} & faulty
     ]
 
 
@@ -290,9 +283,7 @@ def _empty_layers(tables: Tables, config: Mapping[str, Any], place_of: PlaceOf) 
         if layer not in held and tables.samples is not None:
             path: KeyPath = ("layers", i)
             where = "samples.tsv" if layer in FILE_LAYERS else f"{layer}.tsv"
-            message = (
-                f"{layer} is listed, but {where} holds none; the sheets hold {listed(held) or 'no data'}"
-            )
+            message = f"{layer} is listed, but {where} holds none; the sheets hold {listed(held) or 'no data'}"
             problems.append(Problem(*place_of(path), dotted(path), message, "empty_layer"))
     return problems
 
@@ -373,9 +364,7 @@ def _patient_notes(table: Table) -> list[Problem]:
         notes.append(table.at(line, "age", "over 89, kept as 90", "old_age"))
     same_time = (frame["pfs_time"] == frame["os_time"]) & (frame["os_event"] == 1) & (frame["pfs_event"] == 0)
     for line in frame.index[same_time]:
-        notes.append(
-            table.at(line, "pfs_event", "0 although the patient died at that time", "death_not_progression")
-        )
+        notes.append(table.at(line, "pfs_event", "0 although the patient died at that time", "death_not_progression"))
     for line in frame.index[(frame["dlt"] == "yes") & (frame["dlt_evaluable"] == "no")]:
         notes.append(table.at(line, "dlt", "yes although dlt_evaluable is no", "dlt_not_evaluable"))
     return notes
@@ -396,9 +385,7 @@ def _gaps(patients: Table, samples: Table, config: Mapping[str, Any]) -> list[Pr
         if patient and patient not in visits:
             notes.append(patients.at(line, "patient", f"{patient} has no sample", "no_sample"))
         elif patient and missing:
-            notes.append(
-                patients.at(line, "patient", f"{patient} has no sample at {listed(missing)}", "missing_visit")
-            )
+            notes.append(patients.at(line, "patient", f"{patient} has no sample at {listed(missing)}", "missing_visit"))
     return notes
 
 

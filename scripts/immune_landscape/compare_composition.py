@@ -112,9 +112,7 @@ def compare_composition(
     baseline. `mde` is in the units of `effect` for one test, `mde_d` and `mde_d_family` in
     standard deviations (`sd`, pooled) for one test and for the family (Bonferroni).
     """
-    settings = _Settings(
-        pseudo_count, min_cells, max_sparse_share, min_reference_share, alpha, power, max_exact, draws
-    )
+    settings = _Settings(pseudo_count, min_cells, max_sparse_share, min_reference_share, alpha, power, max_exact, draws)
     tests: list[dict[str, Any]] = []
     differences: list[pd.DataFrame] = []
     references: list[dict[str, Any]] = []
@@ -132,9 +130,7 @@ def compare_composition(
             references += _sweep_references(panel, rows, settings)
     return (
         _typed_contrasts(tests),
-        pd.concat(differences, ignore_index=True)
-        if differences
-        else pd.DataFrame(columns=DIFFERENCE_COLUMNS),
+        pd.concat(differences, ignore_index=True) if differences else pd.DataFrame(columns=DIFFERENCE_COLUMNS),
         pd.DataFrame(references, columns=REFERENCE_COLUMNS),
     )
 
@@ -176,9 +172,7 @@ def _panel_of(parent: str, part: pd.DataFrame, patients: PatientGroups, settings
     subsets = [str(name) for name in part["subset"].drop_duplicates()]
     counts = counts.reindex(columns=subsets).astype(float)
     before = counts.reindex(patients.table["sample_reference"]).fillna(0.0).to_numpy()
-    after = (
-        counts.reindex(patients.table["sample_target"]).fillna(0.0).to_numpy() if patients.paired else before
-    )
+    after = counts.reindex(patients.table["sample_target"]).fillna(0.0).to_numpy() if patients.paired else before
     kept = (before.sum(axis=1) > 0) & (after.sum(axis=1) > 0)
     stacked = np.vstack([before[kept], after[kept]]) if patients.paired else before[kept]
     few = (stacked < settings.min_cells).sum(axis=0)
@@ -269,9 +263,7 @@ def _described(
     for at, subset in enumerate(panel.subsets):
         status = "too_sparse" if panel.sparse[at] else "not_testable" if reason else "tested"
         notes = [*_notes_of(panel, at, patients, settings), reason if status == "not_testable" else ""]
-        rows.append(
-            {**shared, **estimates[at], "subset": subset, "status": status, "note": _joined_notes(notes)}
-        )
+        rows.append({**shared, **estimates[at], "subset": subset, "status": status, "note": _joined_notes(notes)})
     return [row | {"mde": row["mde_d"] * row.get("sd", np.nan)} for row in rows]
 
 
@@ -309,7 +301,7 @@ def _untestable(
 
 
 def _notes_of(panel: _Panel, at: int, patients: PatientGroups, settings: _Settings) -> list[str]:
-    notes = list(patients.notes)
+    notes = []
     lost = patients.table.loc[~panel.kept, "patient"].astype(str).tolist()
     if lost:
         notes.append(f"left out for want of cells of parent {panel.parent}: {', '.join(lost)}")
@@ -318,7 +310,7 @@ def _notes_of(panel: _Panel, at: int, patients: PatientGroups, settings: _Settin
         notes.append(f"fewer than {settings.min_cells} cells in {few}")
     if panel.zero_samples[at]:
         notes.append(f"no cells in {panel.zero_samples[at]} of {panel.samples} samples")
-    return notes
+    return [*notes, *patients.notes]
 
 
 def _joined_notes(notes: Sequence[str]) -> str:
@@ -371,9 +363,7 @@ def _pooled_sd(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _detectable(count_a: int, count_b: int, settings: _Settings, tests: int) -> float:
-    return minimum_detectable_effect(
-        count_a, count_b, power=settings.power, alpha=settings.alpha, tests=tests
-    )
+    return minimum_detectable_effect(count_a, count_b, power=settings.power, alpha=settings.alpha, tests=tests)
 
 
 def _rows_of_absent(rows: list[dict[str, Any]], contrast: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -435,9 +425,7 @@ def _sweep_references(panel: _Panel, rows: list[dict[str, Any]], settings: _Sett
     own = [row for row in rows if row["parent"] == panel.parent and np.isfinite(row.get("effect", np.nan))]
     cells = (panel.before + panel.after)[panel.kept].sum(axis=0)
     shares = dict(zip(panel.subsets, cells / max(cells.sum(), 1.0), strict=True))
-    common = {
-        row["subset"]: row["effect"] for row in own if shares[row["subset"]] > settings.min_reference_share
-    }
+    common = {row["subset"]: row["effect"] for row in own if shares[row["subset"]] > settings.min_reference_share}
     swept = []
     for row in own:
         # A log ratio to one subset is the difference of two centred log ratios, so effects subtract.
@@ -445,7 +433,5 @@ def _sweep_references(panel: _Panel, rows: list[dict[str, Any]], settings: _Sett
         same = {name: bool(np.sign(effect) == np.sign(row["effect"])) for name, effect in relative.items()}
         share = float(np.mean(list(same.values()))) if same else np.nan
         for name, effect in {"clr": row["effect"], **relative}.items():
-            swept.append(
-                [row["contrast"], panel.parent, row["subset"], name, effect, same.get(name, True), share]
-            )
+            swept.append([row["contrast"], panel.parent, row["subset"], name, effect, same.get(name, True), share])
     return [dict(zip(REFERENCE_COLUMNS, line, strict=True)) for line in swept]

@@ -164,9 +164,7 @@ def _described(
         "exact": plan.exact,
         "min_p": smallest,
         "mde_d": mde_d,
-        **_estimate(
-            feature.compared[kept], is_a, strata, groups.one_group, seed, settings, mde_d, bool(reason)
-        ),
+        **_estimate(feature.compared[kept], is_a, strata, groups.one_group, seed, settings, mde_d, bool(reason)),
         "status": "not_testable" if reason else "tested",
         "note": "; ".join(filter(None, [*groups.notes, _left_out(kept, groups), reason])),
     }
@@ -180,9 +178,7 @@ def _plan_of(
     return LabelPlan(is_a, stratum_codes(strata, len(is_a)), seed, settings.max_exact, settings.draws)
 
 
-def _untestable(
-    kept: np.ndarray, sizes: tuple[int, ...], labelings: int, smallest: float, alpha: float
-) -> str:
+def _untestable(kept: np.ndarray, sizes: tuple[int, ...], labelings: int, smallest: float, alpha: float) -> str:
     """Return why a feature cannot be tested; empty when it can."""
     if not kept.any():
         return "not measured in any patient of the contrast"
@@ -248,9 +244,7 @@ def _with_tests(
     at = [index for index, row in enumerate(rows) if row["status"] == "tested"]
     p_values: dict[int, dict[str, float]] = {}
     if at:
-        result = _run_tests(
-            np.column_stack([features[index].compared for index in at]), groups, seed, settings
-        )
+        result = _run_tests(np.column_stack([features[index].compared for index in at]), groups, seed, settings)
         named = {"statistic": result.statistic, "p": result.p, "p_maxt": result.p_maxt}
         p_values = {index: {name: column[k] for name, column in named.items()} for k, index in enumerate(at)}
     tests = max(1, len(at))
@@ -273,17 +267,13 @@ def _run_tests(values: np.ndarray, groups: PatientGroups, seed: int, settings: _
 
 
 def _detectable(count_a: int, count_b: int, settings: _Settings, tests: int) -> float:
-    return minimum_detectable_effect(
-        count_a, count_b, power=settings.power, alpha=settings.alpha, tests=tests
-    )
+    return minimum_detectable_effect(count_a, count_b, power=settings.power, alpha=settings.alpha, tests=tests)
 
 
 def _differences_of(feature: _Feature, groups: PatientGroups, contrast: Mapping[str, Any]) -> pd.DataFrame:
     table = groups.table[["patient", "group"]].astype(str)
     table = table.assign(contrast=contrast["name"], parent=feature.parent, metric=feature.metric)
-    table = table.assign(
-        before=feature.before, after=feature.after, difference=feature.after - feature.before
-    )
+    table = table.assign(before=feature.before, after=feature.after, difference=feature.after - feature.before)
     return table.loc[~np.isnan(feature.compared), DIFFERENCE_COLUMNS]
 
 

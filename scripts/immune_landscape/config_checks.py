@@ -92,9 +92,7 @@ def _column_keys(config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
     return problems
 
 
-def _known_column(
-    path: KeyPath, name: str, sheet: str, config: Mapping[str, Any], place_of: PlaceOf
-) -> list[Problem]:
+def _known_column(path: KeyPath, name: str, sheet: str, config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
     known = [*load_schema(sheet)["properties"], *config["extra_columns"].get(sheet, {})]
     if name in known:
         return []

@@ -32,8 +32,6 @@ CONTRACTS: dict[str, Contract] = {
     "merge_samples": Contract(obs=("sample", "barcode"), var=("gene_id",), open_obs="input_"),
     "reduce_cells": Contract(obsm=("X_pca", "X_integrated"), uns=("reduction",)),
     "load_receptors": Contract(obs=("sample", "barcode", "patient", "visit", "has_gex"), obsm=("airr",)),
-    "cluster_cells": Contract(
-        obs=("cluster",), obsm=("X_umap",), obsp=("connectivities",), uns=("clustering",)
-    ),
+    "cluster_cells": Contract(obs=("cluster",), obsm=("X_umap",), obsp=("connectivities",), uns=("clustering",)),
 }
 """Stages that write an AnnData. Stages that write a table state its columns in their docstring."""

@@ -157,9 +157,7 @@ def _assemble(
     from anndata import AnnData
 
     obs = kept.set_axis(pd.Index([f"{sample}:{b}" for b in barcodes], dtype=object), axis=0)
-    obs.insert(
-        0, "sample", pd.Series(pd.Categorical([sample] * len(obs), categories=[sample]), index=obs.index)
-    )
+    obs.insert(0, "sample", pd.Series(pd.Categorical([sample] * len(obs), categories=[sample]), index=obs.index))
     obs.insert(1, "barcode", barcodes)
     counts = sparse.csr_matrix(matrix.astype(np.int32))
     counts.sum_duplicates()
@@ -171,6 +169,4 @@ def _notes(genes: pd.DataFrame) -> list[tuple[str, str]]:
     renamed = [str(name) for name in genes.index[genes.index != genes["symbol"]]]
     if not renamed:
         return []
-    return [
-        ("repeated_symbols", f"{len(renamed)} genes share a symbol and were numbered, such as {renamed[0]}")
-    ]
+    return [("repeated_symbols", f"{len(renamed)} genes share a symbol and were numbered, such as {renamed[0]}")]

@@ -39,9 +39,7 @@ def root_folder(folder: Path, data_root: str) -> tuple[Path, str | None]:
         root = folder / data_root
         return (
             root,
-            None
-            if root.is_dir()
-            else f"{shown(data_root)} is not a folder; it is relative to the cohort folder",
+            None if root.is_dir() else f"{shown(data_root)} is not a folder; it is relative to the cohort folder",
         )
     package, _, inside = data_root.removeprefix("package:").partition("/")
     if not package.isidentifier() or ".." in PurePosixPath(inside).parts or inside.startswith("/"):
@@ -57,9 +55,7 @@ def root_folder(folder: Path, data_root: str) -> tuple[Path, str | None]:
     return root, None if root.is_dir() else f"the installed package {package} has no folder {shown(inside)}"
 
 
-def resolve_path(
-    cell: str, root: Path, *, outside: bool, must_exist: bool
-) -> tuple[str, tuple[str, str] | None]:
+def resolve_path(cell: str, root: Path, *, outside: bool, must_exist: bool) -> tuple[str, tuple[str, str] | None]:
     """Resolve one path of samples.tsv.
 
     Parameters

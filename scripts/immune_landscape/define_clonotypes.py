@@ -93,9 +93,7 @@ def define_clonotypes(
         table, indexed.obs["tcr_locus"], receptor_arms, sequence, paired_only, remove_multichain
     )
     table.insert(len(_SAMPLE_COLUMNS) + len(RECEPTOR_COLUMNS), "has_receptor", usable)
-    groups = _group_receptors(
-        indexed[usable.to_numpy()], receptor_arms, dual_ir, sequence, same_v_gene, same_j_gene
-    )
+    groups = _group_receptors(indexed[usable.to_numpy()], receptor_arms, dual_ir, sequence, same_v_gene, same_j_gene)
     names = _name_clonotypes(table, groups).astype(object)
     table.insert(7, "clonotype", names.reindex(table.index, fill_value=""))
     table.insert(8, "clonotype_size_sample", _sizes_in_sample(table))
@@ -157,9 +155,7 @@ def _check_receptors(receptors: AnnData) -> None:
         raise InputError("receptors: no cell has any chain")
     absent = [name for name in _SAMPLE_COLUMNS if name not in receptors.obs]
     if absent:
-        raise InputError(
-            f"receptors: obs has no {', '.join(absent)}; found {', '.join(map(str, receptors.obs))}"
-        )
+        raise InputError(f"receptors: obs has no {', '.join(absent)}; found {', '.join(map(str, receptors.obs))}")
     if not receptors.obs_names.is_unique:
         twice = receptors.obs_names[receptors.obs_names.duplicated()][0]
         raise InputError(f"receptors: cell '{twice}' occurs more than once; ids must be <sample>:<barcode>")
@@ -258,9 +254,7 @@ def _name_clonotypes(table: pd.DataFrame, groups: pd.Series) -> pd.Series:
     members = table.loc[groups.index].assign(group=groups, cell=groups.index)
     first, *rest = [*reversed(_CHAIN_COLUMNS), "cell"]
     members["key"] = members[first].str.cat(members[rest], sep="\t")
-    clones = members.groupby("group").agg(
-        patient=("patient", "first"), size=("cell", "size"), key=("key", "min")
-    )
+    clones = members.groupby("group").agg(patient=("patient", "first"), size=("cell", "size"), key=("key", "min"))
     ordered = clones.sort_values(["patient", "size", "key"], ascending=[True, False, True])
     number = ordered.groupby("patient").cumcount() + 1
     names = ordered["patient"] + "-" + number.astype(str)

@@ -24,7 +24,5 @@ def define_labels(lineages: pd.DataFrame, *subsets: pd.DataFrame) -> pd.DataFram
     labels = lineages[["sample", "lineage", "branch", "score", "margin"]].copy()
     labels.insert(3, "subset", labels["lineage"])
     for table in subsets:
-        labels.loc[table.index, ["subset", "score", "margin"]] = table[
-            ["subset", "score", "margin"]
-        ].to_numpy()
+        labels.loc[table.index, ["subset", "score", "margin"]] = table[["subset", "score", "margin"]].to_numpy()
     return labels.astype({"score": float, "margin": float})

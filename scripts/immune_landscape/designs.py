@@ -59,9 +59,7 @@ def complete_pairs(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     return pd.DataFrame(list(dict.fromkeys(rows)), columns=columns, dtype=object)
 
 
-def check_contrast(
-    design: pd.DataFrame, contrast: Contrast, *, min_pairs: int, file: str, line: int
-) -> list[Problem]:
+def check_contrast(design: pd.DataFrame, contrast: Contrast, *, min_pairs: int, file: str, line: int) -> list[Problem]:
     """Return why a contrast cannot be estimated from the sheets.
 
     Parameters
@@ -204,9 +202,7 @@ def _one_sample(design: pd.DataFrame, contrast: Contrast, key: str) -> dict[str,
     rows = design[design[contrast.get("factor", "visit")] == contrast[key]]
     twice = sorted(set(rows.loc[rows["patient"].duplicated(), "patient"]))
     if twice:
-        raise DesignError(
-            f"contrast {contrast['name']}: more than one sample at {contrast[key]} of {listed(twice)}"
-        )
+        raise DesignError(f"contrast {contrast['name']}: more than one sample at {contrast[key]} of {listed(twice)}")
     return dict(zip(rows["patient"], rows["sample"], strict=True))
 
 
@@ -297,9 +293,7 @@ def _formula_faults(design: pd.DataFrame, pairs: pd.DataFrame, contrast: Contras
         message = f"{formula!r} has not full rank: {listed(aliased)} cannot be told from the terms before"
         return [("rank_deficient", f"{message}; use {nested!r}")]
     if matrix.shape[1] >= matrix.shape[0]:
-        message = (
-            f"{formula!r} has {matrix.shape[1]} coefficients for {matrix.shape[0]} samples; none is left to"
-        )
+        message = f"{formula!r} has {matrix.shape[1]} coefficients for {matrix.shape[0]} samples; none is left to"
         return [("no_residuals", f"{message} estimate the error")]
     return _missing_term(formula, terms, contrast)
 

@@ -112,9 +112,7 @@ def _small_axes(figure: Figure, place: SubplotSpec, count: int) -> list[Axes]:
     rows = -(-count // 2)
     grid = place.subgridspec(rows, 2)
     last = (rows - 1, slice(None)) if count % 2 else (rows - 1, 1)
-    return [figure.add_subplot(grid[at // 2, at % 2]) for at in range(count - 1)] + [
-        figure.add_subplot(grid[last])
-    ]
+    return [figure.add_subplot(grid[at // 2, at % 2]) for at in range(count - 1)] + [figure.add_subplot(grid[last])]
 
 
 def _subtitle(table: pd.DataFrame, cells: pd.DataFrame, drawn: pd.DataFrame) -> str:
@@ -147,9 +145,7 @@ def _draw_visit(axes: Axes, cells: pd.DataFrame, visit: str, size: float, study:
     _points(axes, here, [styles[group].colour for group in here["response"]], size * 0.4)
     axes.set_title(f"{shown(study, visit)}  {len(here):,} cells", fontsize=8)
     counts = {
-        group: int((here["response"] == group).sum())
-        for group in ("responder", "non_responder", "")
-        if group in styles
+        group: int((here["response"] == group).sum()) for group in ("responder", "non_responder", "") if group in styles
     }
     if set(counts) == {""}:
         return
@@ -173,8 +169,7 @@ def _draw_batches(axes: Axes, cells: pd.DataFrame, size: float) -> None:
     axes.set_title("Batch" if len(batches) > 1 else "One batch", fontsize=8)
     if 1 < len(batches) <= 12:
         handles = [
-            axes.plot([], [], "o", color=colours[name], markersize=4, label=name[:14] or "none")[0]
-            for name in batches
+            axes.plot([], [], "o", color=colours[name], markersize=4, label=name[:14] or "none")[0] for name in batches
         ]
         axes.legend(
             handles=handles,

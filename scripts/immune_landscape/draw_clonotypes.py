@@ -89,9 +89,7 @@ def _order_samples(chain_qc: pd.DataFrame, design: pd.DataFrame, study: Mapping[
     response = design.drop_duplicates("sample").set_index("sample")["response"].fillna("").astype(str)
     visits = {name: at for at, name in enumerate(study.get("visits") or [])}
     samples["response"] = samples["sample"].map(response).fillna("")
-    samples["group"] = [
-        GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in samples["response"]
-    ]
+    samples["group"] = [GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in samples["response"]]
     samples["order"] = samples["visit"].map(visits).fillna(len(visits))
     return samples.sort_values(["group", "patient", "order"], kind="stable").reset_index(drop=True)
 
@@ -196,10 +194,7 @@ def _draw_rows(axes: Axes, samples: pd.DataFrame, study: Mapping[str, Any], row:
 
 def _draw_subsets(axes: Axes, shares: pd.DataFrame, study: Mapping[str, Any], height: float) -> None:
     stacked_rows(axes, shares[list(SIZE_CLASSES)], SIZE_CLASSES)
-    names = [
-        f"{clip_text(shown(study, str(name)), 20)} ({int(count):,})"
-        for name, count in shares["cells"].items()
-    ]
+    names = [f"{clip_text(shown(study, str(name)), 20)} ({int(count):,})" for name, count in shares["cells"].items()]
     axes.set_yticks(range(len(shares)), names)
     # Rows of subsets stay as thin as those of samples where there are few of them.
     axes.set_ylim(max(len(shares), height / 0.24) - 0.5, -0.5)

@@ -111,23 +111,17 @@ def _draw_tiles(
 ) -> None:
     samples: dict[tuple[str, str, str], list[dict[Any, Any]]] = {}
     for sample in design.to_dict("records"):
-        samples.setdefault((str(sample["patient"]), str(sample["tissue"]), str(sample["visit"])), []).append(
-            sample
-        )
+        samples.setdefault((str(sample["patient"]), str(sample["tissue"]), str(sample["visit"])), []).append(sample)
     for patient, height in rows.items():
         for place, (tissue, visit) in enumerate(columns):
             here = samples.get((patient, tissue, visit))
             if here is None:
-                axes.plot(
-                    [place - 0.18, place + 0.18], [height, height], color=FAINT, linewidth=1, gid="missing"
-                )
+                axes.plot([place - 0.18, place + 0.18], [height, height], color=FAINT, linewidth=1, gid="missing")
             else:
                 _draw_tile(axes, place, height, here, layers)
 
 
-def _draw_tile(
-    axes: Axes, place: int, height: float, samples: list[dict[Any, Any]], layers: list[str]
-) -> None:
+def _draw_tile(axes: Axes, place: int, height: float, samples: list[dict[Any, Any]], layers: list[str]) -> None:
     parts = layers or ["sample"]
     width = 0.8 / len(parts)
     for at, layer in enumerate(parts):
@@ -144,17 +138,13 @@ def _draw_tile(
         )
 
 
-def _draw_groups(
-    axes: Axes, patients: pd.DataFrame, rows: dict[str, float], study: Mapping[str, Any]
-) -> None:
+def _draw_groups(axes: Axes, patients: pd.DataFrame, rows: dict[str, float], study: Mapping[str, Any]) -> None:
     styles = group_styles(patients["response"])
     for response, members in patients.groupby("response", sort=False):
         heights = [rows[str(patient)] for patient in members.index]
         style = styles[str(response)]
         text = f"{shown(study, str(response))}  n = {len(members)}"
-        axes.text(
-            -0.62, heights[0] - 0.72, text, fontsize=8.5, fontweight="bold", color=style.colour, va="bottom"
-        )
+        axes.text(-0.62, heights[0] - 0.72, text, fontsize=8.5, fontweight="bold", color=style.colour, va="bottom")
         axes.plot(
             [-0.56] * 2,
             [heights[0] - 0.4, heights[-1] + 0.4],

@@ -105,9 +105,7 @@ def _draw_patients(
     for at, (axes, row) in enumerate(zip(panels, rows.to_dict("records"), strict=False)):
         paired_patients(axes, scaled[scaled["subset"] == row["subset"]], styles, visits, study)
         panel_heading(axes, clip_text(shown(study, str(row["subset"])), 26), row)
-        axes.set_ylabel(
-            label.format(parent=_parent_text(parent, study)) if at % columns == 0 else "", fontsize=7.5
-        )
+        axes.set_ylabel(label.format(parent=_parent_text(parent, study)) if at % columns == 0 else "", fontsize=7.5)
         if scale == "proportion":
             # Room below zero, or the frame would cut the points of absent subsets.
             axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])
@@ -137,9 +135,7 @@ def _draw_samples(table: pd.DataFrame, design: pd.DataFrame, parent: str, study:
     title = f"Composition of every sample: {shown_parent(study, parent)}"
     blocks = _blocks(table, design, study)
     if not table["total"].sum():
-        return empty_figure(
-            title, f"No sample has cells of this parent: {shown_parent(study, parent)}.", study
-        )
+        return empty_figure(title, f"No sample has cells of this parent: {shown_parent(study, parent)}.", study)
     sizes = [len(samples) for _, samples in blocks]
     figure = new_figure(
         11.5,
@@ -149,16 +145,13 @@ def _draw_samples(table: pd.DataFrame, design: pd.DataFrame, parent: str, study:
         subtitle=f"{counted(sum(sizes), 'sample')}. One bar per sample; strip below: response.",
         footer="Bars describe; comparisons between groups are in the contrasts.",
     )
-    panels = figure.subplots(
-        1, len(blocks), sharey=True, squeeze=False, width_ratios=[max(size, 3) for size in sizes]
-    )[0]
+    panels = figure.subplots(1, len(blocks), sharey=True, squeeze=False, width_ratios=[max(size, 3) for size in sizes])[
+        0
+    ]
     subsets = list(dict.fromkeys(table["subset"]))
     colours = colours_of(subsets)
     shares = (
-        table.pivot_table(
-            index="sample", columns="subset", values="proportion", aggfunc="first", observed=True
-        )
-        * 100
+        table.pivot_table(index="sample", columns="subset", values="proportion", aggfunc="first", observed=True) * 100
     )
     for axes, (names, samples) in zip(panels, blocks, strict=True):
         _draw_block(axes, shares.reindex(index=samples["sample"], columns=subsets), samples, colours)
@@ -167,9 +160,7 @@ def _draw_samples(table: pd.DataFrame, design: pd.DataFrame, parent: str, study:
         if sum(sizes) <= 60:
             axes.set_xticks(range(len(samples)), samples["patient"], rotation=90, fontsize=6)
     panels[0].set_ylabel(f"% of {_parent_text(parent, study)}")
-    _draw_keys(
-        panels[-1], subsets, colours, [group for _, samples in blocks for group in samples["response"]], study
-    )
+    _draw_keys(panels[-1], subsets, colours, [group for _, samples in blocks for group in samples["response"]], study)
     return figure
 
 
@@ -179,9 +170,7 @@ def _blocks(
     samples = table.drop_duplicates("sample")[["sample", "patient", "visit", "tissue"]].astype(str)
     response = design.drop_duplicates("sample").set_index("sample")["response"].fillna("").astype(str)
     samples["response"] = samples["sample"].map(response).fillna("")
-    samples["rank"] = [
-        GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in samples["response"]
-    ]
+    samples["rank"] = [GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in samples["response"]]
     samples = samples.sort_values(["rank", "patient"], kind="stable")
     order = {name: at for key in ("tissues", "visits") for at, name in enumerate(study.get(key) or [])}
     keys = ["tissue", "visit"] if len(set(samples["tissue"])) > 1 else ["visit"]

@@ -129,15 +129,12 @@ def _words(table: pd.DataFrame, study: Mapping[str, Any]) -> dict[str, str]:
             "b": shown(study, str(groups["group_b"].iloc[0] or "")),
         }
     ends = {
-        name: shown(study, str(facts.get(name) or "")) if facts.get(name) else name
-        for name in ("reference", "target")
+        name: shown(study, str(facts.get(name) or "")) if facts.get(name) else name for name in ("reference", "target")
     }
     return words | ends
 
 
-def _draw_forest(
-    table: pd.DataFrame, study: Mapping[str, Any], item: str, label: str, show_mde: bool
-) -> Figure:
+def _draw_forest(table: pd.DataFrame, study: Mapping[str, Any], item: str, label: str, show_mde: bool) -> Figure:
     interval = interval_name(study)
     figure = new_figure(
         11.5,
@@ -170,11 +167,7 @@ def _draw_parents(axes: Any, table: pd.DataFrame, study: Mapping[str, Any]) -> N
             if at:
                 axes.axhline(at - 0.5, color=MUTED, linewidth=0.6, linestyle=(0, (2, 2)))
             if parents[at]:
-                text = (
-                    f"of {shown_parent(study, parents[at])}"
-                    if parents[at] not in ("all", "cells")
-                    else "of all"
-                )
+                text = f"of {shown_parent(study, parents[at])}" if parents[at] not in ("all", "cells") else "of all"
                 axes.text(
                     0.995,
                     at,
@@ -202,7 +195,5 @@ def _footnote(table: pd.DataFrame, interval: str, show_mde: bool) -> str:
     text = f"Point: effect, filled where the {interval} excludes 0; an arrow: it goes on, or has no bound. "
     text += "p maxT: corrected for all rows of the family (Westfall-Young). n: patients of the two groups. "
     if show_mde and (table["status"] == "tested").any():
-        text += (
-            "Band: effects smaller than what one test would detect at the power set in the configuration. "
-        )
+        text += "Band: effects smaller than what one test would detect at the power set in the configuration. "
     return text + "A row that is not significant does not show that there is no difference."

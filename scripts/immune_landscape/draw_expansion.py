@@ -94,15 +94,11 @@ def _depth(metrics: pd.DataFrame) -> str:
     )
 
 
-def _draw_overview(
-    metrics: pd.DataFrame, wanted: list[str], study: Mapping[str, Any], columns: int
-) -> Figure:
+def _draw_overview(metrics: pd.DataFrame, wanted: list[str], study: Mapping[str, Any], columns: int) -> Figure:
     """All samples, one line per patient and tissue, visits in order."""
     values = metrics[metrics["value"].notna()]
     if values.empty:
-        reason = (
-            "No sample has enough receptor cells to be measured at one depth (measure_expansion.min_cells)."
-        )
+        reason = "No sample has enough receptor cells to be measured at one depth (measure_expansion.min_cells)."
         return empty_figure(TITLE, reason, study)
     rows = -(-len(wanted) // columns)
     samples, patients = values["sample"].nunique(), values["patient"].nunique()
@@ -137,9 +133,7 @@ def _draw_visits(axes: Axes, values: pd.DataFrame, visits: list[str], study: Map
     responses = values["response"].fillna("").astype(str)
     styles = group_styles(group for group in GROUPS if (responses == group).any())
     place = {visit: at for at, visit in enumerate(visits)}
-    shift = dict(
-        zip(styles, np.linspace(-0.12, 0.12, len(styles)) if len(styles) > 1 else [0.0], strict=True)
-    )
+    shift = dict(zip(styles, np.linspace(-0.12, 0.12, len(styles)) if len(styles) > 1 else [0.0], strict=True))
     for (patient, _), table in values.groupby(["patient", "tissue"], sort=False):
         group = str(table["response"].fillna("").iloc[0])
         table = table.assign(at=table["visit"].map(place) + shift[group]).sort_values("at")
@@ -201,13 +195,9 @@ def _draw_contrast(
         "p maxT over the metrics of the contrast. Bars: spread due to subsampling alone.",
     )
     panels = figure.subplots(count, columns, squeeze=False).ravel()
-    levels = (
-        [facts["reference"]] if facts["estimand"] == "baseline" else [facts["reference"], facts["target"]]
-    )
+    levels = [facts["reference"]] if facts["estimand"] == "baseline" else [facts["reference"], facts["target"]]
     styles = group_styles(
-        name
-        for name in (str(rows["group_a"].iloc[0]), str(rows["group_b"].iloc[0] or ""))
-        if name not in ("", "nan")
+        name for name in (str(rows["group_a"].iloc[0]), str(rows["group_b"].iloc[0] or "")) if name not in ("", "nan")
     )
     for axes, row in zip(panels, rows.to_dict("records"), strict=False):
         values = differences[differences["metric"] == row["metric"]]

@@ -20,9 +20,7 @@ LARGEST = 62
 
 
 @styled
-def draw_markers(
-    dots: pd.DataFrame, branch: str, study: Mapping[str, Any], *, colour_limit: float | None
-) -> Figure:
+def draw_markers(dots: pd.DataFrame, branch: str, study: Mapping[str, Any], *, colour_limit: float | None) -> Figure:
     """Draw each subset's markers in each subset: area is the share of cells, colour the mean.
 
     Parameters
@@ -106,9 +104,7 @@ def _draw_frames(
     for group in dict.fromkeys(name for name, _ in columns):
         own = [places[key] for key in columns if key[0] == group]
         left, width, row = min(own) - 0.5, max(own) - min(own) + 1, subsets.index(group)
-        axes.add_patch(
-            Rectangle((left, row - 0.5), width, 1, fill=False, edgecolor=INK, linewidth=0.9, gid="frame")
-        )
+        axes.add_patch(Rectangle((left, row - 0.5), width, 1, fill=False, edgecolor=INK, linewidth=0.9, gid="frame"))
         axes.add_patch(Rectangle((left, -0.82), width, 0.14, color=colours[group], clip_on=False))
         axes.text(
             left + width / 2,

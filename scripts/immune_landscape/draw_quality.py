@@ -97,9 +97,7 @@ def _by_batch(steps: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     batch = design.drop_duplicates("sample").set_index("sample").get("batch", pd.Series(dtype=object))
     table = steps.assign(batch=steps["sample"].map(batch).fillna("").astype(str))
     order = {name: at for at, name in enumerate(table["batch"].drop_duplicates())}
-    return table.sort_values("batch", key=lambda names: names.map(order), kind="stable").reset_index(
-        drop=True
-    )
+    return table.sort_values("batch", key=lambda names: names.map(order), kind="stable").reset_index(drop=True)
 
 
 def _draw_steps(axes: Axes, steps: pd.DataFrame, row: float) -> None:
@@ -209,9 +207,7 @@ def _log_ticks(axes: Axes) -> None:
     low, high = axes.get_xlim()
     decades = np.arange(np.floor(low), np.ceil(high) + 1)
     ticks = [at + step for at in decades for step in (0, np.log10(3)) if low <= at + step <= high]
-    axes.set_xticks(
-        ticks, [f"{round(10**at):,}" if 10**at < 1000 else f"{10**at / 1000:.0f}k" for at in ticks]
-    )
+    axes.set_xticks(ticks, [f"{round(10**at):,}" if 10**at < 1000 else f"{10**at / 1000:.0f}k" for at in ticks])
 
 
 def _draw_doublets(axes: Axes, doublets: pd.DataFrame, samples: list[str]) -> None:
@@ -225,12 +221,8 @@ def _draw_doublets(axes: Axes, doublets: pd.DataFrame, samples: list[str]) -> No
             continue
         marker = CUTOFFS.get(str(table["cutoff"].iloc[0]), ("o", ""))[0]
         colour = MUTED if marker == "x" else INK
-        axes.plot(
-            100 * table["doublet"].astype(bool).mean(), rows[str(sample)], marker, color=colour, markersize=4
-        )
-        axes.plot(
-            100 * float(table["expected_rate"].iloc[0]), rows[str(sample)], "|", color=WARNING, markersize=7
-        )
+        axes.plot(100 * table["doublet"].astype(bool).mean(), rows[str(sample)], marker, color=colour, markersize=4)
+        axes.plot(100 * float(table["expected_rate"].iloc[0]), rows[str(sample)], "|", color=WARNING, markersize=7)
     axes.set_xlim(-0.4, max(1.0, 1.12 * axes.dataLim.x1))
     used = set(doublets["cutoff"]) if len(doublets) else set()
     for name, (marker, text) in CUTOFFS.items():

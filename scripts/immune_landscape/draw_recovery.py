@@ -82,9 +82,7 @@ def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
         if np.isfinite(row["effect"]):
             _draw_found(axes, height, row, limit, colour)
         if row["planted"] != 0:
-            axes.plot(
-                row["planted"], height, "D", color=INK, markerfacecolor="none", markersize=8, gid="planted"
-            )
+            axes.plot(row["planted"], height, "D", color=INK, markerfacecolor="none", markersize=8, gid="planted")
         if np.isfinite(row.get("expected", np.nan)):
             axes.plot(row["expected"], height, "|", color=INK, markersize=9, gid="expected")
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=0)
@@ -100,19 +98,13 @@ def _draw_found(axes: Axes, height: int, row: Mapping[Any, Any], limit: float, c
         axes.hlines(height, max(low, -limit), min(high, limit), color=colour, linewidth=1.8)
         for bound, end, marker in ((low, -limit, "<"), (high, limit, ">")):
             if abs(bound) > limit:
-                axes.plot(
-                    0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow"
-                )
-    axes.plot(
-        np.clip(row["effect"], -limit, limit), height, "o", color=colour, markersize=6, zorder=3, gid="effect"
-    )
+                axes.plot(0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow")
+    axes.plot(np.clip(row["effect"], -limit, limit), height, "o", color=colour, markersize=6, zorder=3, gid="effect")
 
 
 def _limit(table: pd.DataFrame) -> float:
     columns = [table["effect"], table["planted"], table["ci_low"], table["ci_high"]]
-    points = max(
-        float(column.abs().max(skipna=True)) if column.notna().any() else 0.0 for column in columns[:2]
-    )
+    points = max(float(column.abs().max(skipna=True)) if column.notna().any() else 0.0 for column in columns[:2])
     bounds = pd.concat(columns[2:]).abs()
     bounds = bounds[np.isfinite(bounds)]
     return 1.12 * max(points, min(float(bounds.max()), 3 * points) if len(bounds) else 0.0) or 1.0

@@ -217,9 +217,7 @@ def minimum_detectable_effect(
     top = 1.0
     while _power_of_t(top * root, freedom, alpha / tests) < power:
         top *= 2
-    return float(
-        optimize.brentq(lambda size: _power_of_t(size * root, freedom, alpha / tests) - power, 0.0, top)
-    )
+    return float(optimize.brentq(lambda size: _power_of_t(size * root, freedom, alpha / tests) - power, 0.0, top))
 
 
 def min_attainable_p(labelings: int, exact: bool, mirrored: bool) -> float:
@@ -268,9 +266,7 @@ def _invert_one(values: Floats, plan: LabelPlan, labels: Floats, level: float) -
     curve = _Curve.of(both[:, 0], both[:, 1], labels, int(own.sum()), plan.exact)
     if curve.error_at_estimate <= ROUNDING * np.abs(values).max():
         return Interval(-math.inf, math.inf, "none: no spread within the groups")
-    bounds = [
-        _find_bound(curve.p_value, curve.estimate, side * curve.error_at_estimate, level) for side in (-1, 1)
-    ]
+    bounds = [_find_bound(curve.p_value, curve.estimate, side * curve.error_at_estimate, level) for side in (-1, 1)]
     return Interval(bounds[0], bounds[1], _method(plan))
 
 
@@ -360,9 +356,7 @@ def _invert_signs_one(values: Floats, plan: SignPlan, signs: Floats, level: floa
     kept = (signs > 0).sum(axis=1)
     total, signed = values.sum(), signs @ values
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.column_stack(
-            [(total + signed) / (2 * kept), (total - signed) / (2 * (len(values) - kept))]
-        )
+        means = np.column_stack([(total + signed) / (2 * kept), (total - signed) / (2 * (len(values) - kept))])
     # A signing that keeps or reverses everything is as extreme as observed at every shift.
     trivial = (kept == 0) | (kept == len(values))
     upper = np.where(trivial, math.inf, means.max(axis=1))

@@ -235,15 +235,11 @@ def empty_figure(title: str, reason: str, study: Mapping[str, Any]) -> Figure:
     axes.set_axis_off()
     text = "\n".join(textwrap.wrap(reason, 95))
     box = {"boxstyle": "round,pad=0.8", "facecolor": "#F5F5F5", "edgecolor": FAINT}
-    axes.text(
-        0.5, 0.5, text, ha="center", va="center", fontsize=9, color=MUTED, bbox=box, transform=axes.transAxes
-    )
+    axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=9, color=MUTED, bbox=box, transform=axes.transAxes)
     return figure
 
 
-def write_figures(
-    drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Path], study: Mapping[str, Any]
-) -> None:
+def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Path], study: Mapping[str, Any]) -> None:
     """Write figures without dates in the files; the suffix picks the format, the stem the figure.
 
     Parameters
@@ -456,9 +452,7 @@ def decimals(values: Iterable[float]) -> int:
     int
         0 to 4.
     """
-    largest = max(
-        (abs(value) for value in values if not pd.isna(value) and not math.isinf(value)), default=1.0
-    )
+    largest = max((abs(value) for value in values if not pd.isna(value) and not math.isinf(value)), default=1.0)
     return 0 if largest >= 100 else 2 if largest >= 0.2 else 3 if largest >= 0.02 else 4
 
 

@@ -86,9 +86,7 @@ def cell_metrics(counts: AnnData) -> pd.DataFrame:
         Index ``cell``; ``sample``, ``total_counts``, ``n_genes`` and ``pct_<group>`` in percent.
     """
     total = np.asarray(counts.X.sum(axis=1)).ravel().astype(float)
-    table = pd.DataFrame(
-        {"sample": counts.obs["sample"].astype(str), "total_counts": total}, index=counts.obs_names
-    )
+    table = pd.DataFrame({"sample": counts.obs["sample"].astype(str), "total_counts": total}, index=counts.obs_names)
     table["n_genes"] = np.diff(counts.X.indptr)
     for group, pattern in GENE_GROUPS.items():
         table[f"pct_{group}"] = _share_of(counts, pattern, total)
@@ -116,9 +114,7 @@ def summarise_quality(metrics: pd.DataFrame) -> pd.DataFrame:
     by = metrics["sample"]
     table = pd.DataFrame({"cells_in": metrics.groupby(by, sort=False).size()})
     table["cells_kept"] = metrics.groupby(by, sort=False)["keep"].sum()
-    kept = (
-        metrics[metrics["keep"]].groupby("sample", sort=False)[["total_counts", "n_genes", "pct_mt"]].median()
-    )
+    kept = metrics[metrics["keep"]].groupby("sample", sort=False)[["total_counts", "n_genes", "pct_mt"]].median()
     table = table.join(kept.add_prefix("median_"))
     return table.join(reasons.groupby(by, sort=False).sum()).rename_axis("sample").reset_index()
 

@@ -81,13 +81,11 @@ def _scrublet(
     counts.X = counts.X.astype(np.float32)
     components = min(n_components, sample.n_obs // 4, sample.n_vars // 4)
     try:
-        sc.pp.scrublet(
-            counts, expected_doublet_rate=rate, random_state=seed, n_prin_comps=components, verbose=False
-        )
+        sc.pp.scrublet(counts, expected_doublet_rate=rate, random_state=seed, n_prin_comps=components, verbose=False)
     except ValueError as error:  # too few variable genes in a small panel
         LOG.warning("sample %s not scored for doublets: %s", sample.obs["sample"].iloc[0], error)
         return pd.Series(np.nan, index=sample.obs_names), None
-    called = counts.obs["predicted_doublet"] if "predicted_doublet" in counts.obs else None
+    called = counts.obs.get("predicted_doublet")
     return counts.obs["doublet_score"], None if called is None or called.isna().any() else called.astype(bool)
 
 

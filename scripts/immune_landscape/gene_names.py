@@ -83,9 +83,7 @@ def _symbols(table: pd.DataFrame, names: pd.Series) -> pd.Series:
 
 def _are_ids(names: pd.Series) -> bool:
     """Say whether most names are Ensembl ids, bare numbers or blank."""
-    return (
-        bool((names.str.match(ENSEMBL) | names.str.fullmatch(r"\d*")).mean() > 0.5) if len(names) else False
-    )
+    return bool((names.str.match(ENSEMBL) | names.str.fullmatch(r"\d*")).mean() > 0.5) if len(names) else False
 
 
 def _refuse_nameless(symbols: pd.Series, place: Place) -> None:

@@ -115,9 +115,7 @@ def _candidates(root: h5py.Group, rows: np.ndarray, place: Place) -> Iterator[Ca
 
 def _require_shape(matrix: sparse.csr_matrix, shape: tuple[int, int], name: str, place: Place) -> None:
     if matrix.shape != shape:
-        raise place.error(
-            f"{name} is {matrix.shape[0]} x {matrix.shape[1]}; obs and var give {shape[0]} x {shape[1]}"
-        )
+        raise place.error(f"{name} is {matrix.shape[0]} x {matrix.shape[1]}; obs and var give {shape[0]} x {shape[1]}")
 
 
 def _read_rows(item: Any, rows: np.ndarray) -> sparse.csr_matrix:
@@ -128,9 +126,7 @@ def _read_rows(item: Any, rows: np.ndarray) -> sparse.csr_matrix:
     if is_dense:
         return sparse.csr_matrix(item[()] if rows.all() else item[rows])
     by_row = "csr" in str(item.attrs.get("encoding-type", item.attrs.get("h5sparse_format", "")))
-    part = (
-        sparse.csr_matrix(read_elem(item))[rows] if rows.all() or not by_row else sparse_dataset(item)[rows]
-    )
+    part = sparse.csr_matrix(read_elem(item))[rows] if rows.all() or not by_row else sparse_dataset(item)[rows]
     matrix = sparse.csr_matrix(part)
     # Compiled code would follow a damaged index out of its array
     matrix.check_format(full_check=True)

@@ -36,8 +36,7 @@ def tag(name: str, *children: Any, **attributes: str) -> Html:
         The element.
     """
     pairs = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
-        for key, value in attributes.items()
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"' for key, value in attributes.items()
     )
     return Html(f"<{name}{pairs}>{join(children)}</{name}>")
 
@@ -55,11 +54,7 @@ def join(children: Iterable[Any]) -> Html:
     Html
         Without anything between.
     """
-    parts = [
-        child if isinstance(child, Html) else html.escape(str(child))
-        for child in children
-        if child is not None
-    ]
+    parts = [child if isinstance(child, Html) else html.escape(str(child)) for child in children if child is not None]
     return Html("".join(parts))
 
 
@@ -101,10 +96,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Se
     """
     kinds = ["num" if at in numbers else "txt" for at in range(len(headings))]
     head = tag("tr", *(tag("th", name, class_=kind) for name, kind in zip(headings, kinds, strict=True)))
-    body = [
-        tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True)))
-        for row in rows
-    ]
+    body = [tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True))) for row in rows]
     return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="wide")
 
 

@@ -34,9 +34,7 @@ DATE = re.compile(
 LONG_NUMBER = re.compile(r"[0-9]{8,}")
 RECORD_NUMBER = re.compile(r"[0-9]{6,}")
 PERSON = re.compile(r"[A-Z][a-z]{2,}[ _.-][A-Z][a-z]{2,}")
-STUDY_WORD = re.compile(
-    r"(?i)patient|donor|subject|control|healthy|case|sample|participant|volunteer|cohort|arm|group"
-)
+STUDY_WORD = re.compile(r"(?i)patient|donor|subject|control|healthy|case|sample|participant|volunteer|cohort|arm|group")
 
 
 def suggest_slug(text: str) -> str:

@@ -207,9 +207,7 @@ def open_hdf5(place: Place, wanted: str) -> Iterator[h5py.File]:
         with reading(place, "the HDF5 structure"):
             outside = pointers_outside(file)
         if outside:
-            raise place.error(
-                "refused, HDF5 data must lie inside the file itself: " + "; ".join(outside[:10])
-            )
+            raise place.error("refused, HDF5 data must lie inside the file itself: " + "; ".join(outside[:10]))
         yield file
 
 
@@ -290,9 +288,7 @@ def read_element(place: Place, group: h5py.Group, key: str) -> Any:
         return read_elem(group[key])
 
 
-def read_text_table(
-    place: Place, separator: str, *, header: int | None, may_be_empty: bool = False
-) -> pd.DataFrame:
+def read_text_table(place: Place, separator: str, *, header: int | None, may_be_empty: bool = False) -> pd.DataFrame:
     """Read a delimited text file as strings, gzip-compressed or not.
 
     Parameters
@@ -331,9 +327,7 @@ def read_text_table(
             compression=compression,  # type: ignore[arg-type]
         )
     except UnicodeDecodeError as error:
-        raise place.error(
-            f"is not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8"
-        ) from error
+        raise place.error(f"is not UTF-8 text (byte {error.start}: {error.reason}); save it as UTF-8") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError, EOFError, zlib.error) as error:
         raise place.error(f"cannot be read as a table: {error}") from error
 

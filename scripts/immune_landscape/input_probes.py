@@ -204,9 +204,7 @@ def _probe_folder(place: Place) -> Counts:
 def _member_table(members: dict[str, Path], kinds: tuple[str, ...], place: Place) -> pd.DataFrame:
     found = [path for name, path in members.items() if any(f"{kind}.tsv" in name for kind in kinds)]
     if len(found) != 1:
-        raise place.error(
-            f"expected one {' or '.join(f'{kind}.tsv(.gz)' for kind in kinds)} beside the matrix"
-        )
+        raise place.error(f"expected one {' or '.join(f'{kind}.tsv(.gz)' for kind in kinds)} beside the matrix")
     may_be_empty = kinds == ("barcodes",)
     return read_text_table(Place(found[0], place.sample), "\t", header=None, may_be_empty=may_be_empty)
 
@@ -272,9 +270,7 @@ def _cell_ids(lines: Iterator[str], place: Place) -> list[str]:
     separator = "\t" if "\t" in header else ","
     columns = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
     key = "cell_id" if "cell_id" in columns else "barcode"
-    missing = [
-        name for name in (AIRR_REQUIRED if key == "cell_id" else CONTIG_COLUMNS) if name not in columns
-    ]
+    missing = [name for name in (AIRR_REQUIRED if key == "cell_id" else CONTIG_COLUMNS) if name not in columns]
     if missing:
         raise place.error(f"lacks the columns {quoted(missing, 20)}; expected {RECEPTORS_ACCEPTED}")
     at = columns.index(key)
@@ -316,6 +312,4 @@ def probe_bulk(place: Place) -> None:
     plain = {name.lower().translate(str.maketrans("", "", "#._ ")) for name in columns}
     for wanted, what in ((BULK_JUNCTIONS, "CDR3 or junction"), (BULK_COUNTS, "count")):
         if not plain & wanted:
-            raise place.error(
-                f"has no column of the {what}; found {quoted(columns, 20)}; expected {BULK_ACCEPTED}"
-            )
+            raise place.error(f"has no column of the {what}; found {quoted(columns, 20)}; expected {BULK_ACCEPTED}")

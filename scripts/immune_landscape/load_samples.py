@@ -124,9 +124,7 @@ def _common_genes(
     if len(shared) == len(union):
         return union, []
     if agreement > union_gene_overlap:
-        message = (
-            f"{len(union) - len(shared)} of {len(union)} genes are not in every sample and count 0 there"
-        )
+        message = f"{len(union) - len(shared)} of {len(union)} genes are not in every sample and count 0 there"
         return union, [("", "gene_panel", message)]
     return shared, _lost_notes(panels, shared, agreement)
 
@@ -144,9 +142,7 @@ def _require_overlap(panels: Mapping[str, pd.Index], shared: pd.Index, min_gene_
         )
 
 
-def _lost_notes(
-    panels: Mapping[str, pd.Index], shared: pd.Index, agreement: float
-) -> list[tuple[str, str, str]]:
+def _lost_notes(panels: Mapping[str, pd.Index], shared: pd.Index, agreement: float) -> list[tuple[str, str, str]]:
     kept = f"the panels agree in {agreement:.1%} of their genes: only the {len(shared)} shared ones are kept"
     lost = [
         (name, "gene_panel", f"{len(panel) - len(shared)} of {len(panel)} genes are not in every sample")
@@ -172,9 +168,7 @@ def _aligned(part: AnnData, genes: pd.Index) -> sparse.csr_matrix:
     kept = np.flatnonzero(place >= 0)
     matrix = sparse.coo_matrix(part.X[:, kept])
     shape = (part.n_obs, len(genes))
-    return sparse.csr_matrix(
-        (matrix.data, (matrix.row, place[kept][matrix.col])), shape=shape, dtype=np.int32
-    )
+    return sparse.csr_matrix((matrix.data, (matrix.row, place[kept][matrix.col])), shape=shape, dtype=np.int32)
 
 
 def _plain(obs: pd.DataFrame) -> pd.DataFrame:
@@ -257,7 +251,4 @@ def _common_prints(table: pd.DataFrame) -> list[tuple[int, int, int, float]]:
     pairs = repeated.merge(repeated, on="print")
     pairs = pairs[pairs["sample_x"] < pairs["sample_y"]]
     found = pairs.groupby(["sample_x", "sample_y"], sort=True).size().rename("n").reset_index()
-    return [
-        (int(a), int(b), int(n), float(n / min(sizes[a], sizes[b])))
-        for a, b, n in found.itertuples(index=False)
-    ]
+    return [(int(a), int(b), int(n), float(n / min(sizes[a], sizes[b]))) for a, b, n in found.itertuples(index=False)]

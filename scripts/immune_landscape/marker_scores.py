@@ -78,9 +78,7 @@ def smooth(scores: pd.DataFrame, connectivities: sp.csr_matrix) -> pd.DataFrame:
 
     weights = connectivities + sp.identity(connectivities.shape[0], format="csr")
     total = np.asarray(weights.sum(axis=1)).ravel()
-    return pd.DataFrame(
-        (weights @ scores.to_numpy()) / total[:, None], index=scores.index, columns=scores.columns
-    )
+    return pd.DataFrame((weights @ scores.to_numpy()) / total[:, None], index=scores.index, columns=scores.columns)
 
 
 def type_scores(scores: pd.DataFrame, types: pd.DataFrame) -> pd.DataFrame:

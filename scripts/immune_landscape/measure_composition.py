@@ -16,9 +16,7 @@ COLUMNS = ["sample", "patient", "visit", "tissue", "parent", "subset", "cells", 
 CELL_COLUMNS = ["sample", "lineage", "subset", "branch"]
 
 
-def measure_composition(
-    cells: pd.DataFrame, design: pd.DataFrame, *, branches: Sequence[str]
-) -> pd.DataFrame:
+def measure_composition(cells: pd.DataFrame, design: pd.DataFrame, *, branches: Sequence[str]) -> pd.DataFrame:
     """Count cells per sample: each lineage and each subset of all cells, and each subset of its branch.
 
     Parameters
@@ -63,9 +61,7 @@ def measure_composition(
 def _check_cells(cells: pd.DataFrame, design: pd.DataFrame) -> None:
     missing = [column for column in CELL_COLUMNS if column not in cells]
     if missing:
-        raise InputError(
-            f"table of cells: no column {', '.join(missing)}; it has {', '.join(map(str, cells.columns))}"
-        )
+        raise InputError(f"table of cells: no column {', '.join(missing)}; it has {', '.join(map(str, cells.columns))}")
     known = set(design.loc[design["gex"].fillna("").astype(str) != "", "sample"].astype(str))
     strangers = sorted(set(cells["sample"].astype(str)) - known)
     if strangers:

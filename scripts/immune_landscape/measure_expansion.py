@@ -176,9 +176,7 @@ def _sequenced_samples(clonotypes: pd.DataFrame, design: pd.DataFrame) -> list[s
     return design.loc[sequenced, "sample"].tolist()
 
 
-def _counted_receptors(
-    clonotypes: pd.DataFrame, cells: pd.DataFrame | None, t_cells_only: bool
-) -> pd.DataFrame:
+def _counted_receptors(clonotypes: pd.DataFrame, cells: pd.DataFrame | None, t_cells_only: bool) -> pd.DataFrame:
     counted = clonotypes["has_receptor"].astype(bool)
     if cells is not None and t_cells_only:
         counted &= clonotypes.index.isin(cells.index[cells["branch"] == "t"])
@@ -267,9 +265,7 @@ def _raw_rows(sample: str, codes: np.ndarray, settings: _Settings) -> Iterator[t
         yield sample, "all", metric, value, np.nan, np.nan, n_cells, False, n_cells
 
 
-def _standardised_rows(
-    sample: str, n_cells: int, drawn: _Draws | None, settings: _Settings
-) -> Iterator[tuple]:
+def _standardised_rows(sample: str, n_cells: int, drawn: _Draws | None, settings: _Settings) -> Iterator[tuple]:
     for column, metric in enumerate(DIVERSITY_METRICS):
         value = low = high = np.nan
         if drawn is not None:
@@ -286,9 +282,7 @@ def _scope_rows(
     drawn: _Draws | None,
     settings: _Settings,
 ) -> Iterator[tuple]:
-    is_expanded = (
-        np.bincount(codes)[codes] >= settings.expanded_from if len(codes) else np.zeros(0, dtype=bool)
-    )
+    is_expanded = np.bincount(codes)[codes] >= settings.expanded_from if len(codes) else np.zeros(0, dtype=bool)
     for column, scope in enumerate(names):
         here = membership[:, column]
         n_cells = int(here.sum())

@@ -44,9 +44,7 @@ def measure_markers(counts: AnnData, labels: pd.DataFrame, branch: str, *, n_gen
     """
     groups = _groups(counts, labels, branch)
     names = _in_display_order(groups.unique())
-    wanted = [
-        (slug, gene) for slug in names for gene in marker_genes(slug, n_genes) if gene in counts.var_names
-    ]
+    wanted = [(slug, gene) for slug in names for gene in marker_genes(slug, n_genes) if gene in counts.var_names]
     if not wanted:
         return pd.DataFrame(columns=COLUMNS)
     genes = list(dict.fromkeys(gene for _, gene in wanted))
@@ -113,7 +111,5 @@ def _mean_and_share(
     code = pd.Categorical(groups, categories=names).codes
     member = sp.csr_matrix((np.ones(len(rows)), (code, np.arange(len(rows)))), shape=(len(names), len(rows)))
     sizes = np.asarray(member.sum(axis=1))
-    mean, share = (
-        np.asarray((member @ values).todense()) / sizes for values in (normal, (part > 0).astype(float))
-    )
+    mean, share = (np.asarray((member @ values).todense()) / sizes for values in (normal, (part > 0).astype(float)))
     return pd.DataFrame(mean, index=names, columns=genes), pd.DataFrame(share, index=names, columns=genes)

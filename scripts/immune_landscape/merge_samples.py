@@ -47,9 +47,7 @@ def merge_samples(
     return merged
 
 
-def count_cells(
-    quality: pd.DataFrame, doublets: pd.DataFrame, merged: AnnData, samples: Sequence[str]
-) -> pd.DataFrame:
+def count_cells(quality: pd.DataFrame, doublets: pd.DataFrame, merged: AnnData, samples: Sequence[str]) -> pd.DataFrame:
     """Count the cells of each sample at each step.
 
     Parameters

@@ -73,9 +73,7 @@ def paired_patients(
     axes.grid(axis="y")
 
 
-def _draw_patient(
-    axes: Axes, row: Mapping[Any, Any], places: np.ndarray, style: GroupStyle, intervals: bool
-) -> None:
+def _draw_patient(axes: Axes, row: Mapping[Any, Any], places: np.ndarray, style: GroupStyle, intervals: bool) -> None:
     names = ("before", "after")[: len(places)]
     heights = [row[name] for name in names]
     axes.plot(
@@ -95,9 +93,7 @@ def _draw_patient(
         return
     for place, name in zip(places, names, strict=True):
         if np.isfinite([row[f"{name}_low"], row[f"{name}_high"]]).all():
-            axes.vlines(
-                place, row[f"{name}_low"], row[f"{name}_high"], color=style.colour, linewidth=0.8, alpha=0.55
-            )
+            axes.vlines(place, row[f"{name}_low"], row[f"{name}_high"], color=style.colour, linewidth=0.8, alpha=0.55)
 
 
 def _spread(count: int) -> np.ndarray:
@@ -121,9 +117,7 @@ def panel_heading(axes: Axes, name: str, row: Mapping[Any, Any]) -> None:
     row
         Row of a contrasts table.
     """
-    text = f"{format_effect(row)}\np = {format_p(row['p'])}, p maxT = {format_p(row['p_maxt'])}".replace(
-        "= <", "<"
-    )
+    text = f"{format_effect(row)}\np = {format_p(row['p'])}, p maxT = {format_p(row['p_maxt'])}".replace("= <", "<")
     if row["status"] != "tested":
         text = "\n" + str(row["status"]).replace("_", " ")
         axes.set_facecolor("#F4F4F4")
@@ -165,9 +159,7 @@ def _draw_effect(axes: Axes, height: float, row: Mapping[Any, Any], limit: float
         axes.hlines(height, max(low, -limit), min(high, limit), color=colour, linewidth=1.5, gid="interval")
         for bound, end, marker in ((low, -limit, "<"), (high, limit, ">")):
             if abs(bound) > limit:
-                axes.plot(
-                    0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow"
-                )
+                axes.plot(0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow")
     excludes = low > 0 or high < 0
     axes.plot(
         np.clip(row["effect"], -limit, limit),
@@ -248,9 +240,7 @@ def stacked_rows(axes: Axes, shares: pd.DataFrame, colours: Mapping[str, str]) -
     rows = np.arange(len(shares))
     for part in shares.columns:
         width = shares[part].fillna(0).to_numpy(dtype=float)
-        axes.barh(
-            rows, width, left=start, height=0.86, color=colours[str(part)], label=str(part), linewidth=0
-        )
+        axes.barh(rows, width, left=start, height=0.86, color=colours[str(part)], label=str(part), linewidth=0)
         start += width
     axes.set_ylim(len(shares) - 0.5, -0.5)
     axes.set_xlim(0, 100)
@@ -273,9 +263,7 @@ def label_clusters_on_data(
         Of each label.
     """
     centres = table.groupby("label", observed=True, sort=True)[["umap_1", "umap_2"]].median()
-    anchors = pd.DataFrame(
-        [_nearest(table[table["label"] == label], middle) for label, middle in centres.iterrows()]
-    )
+    anchors = pd.DataFrame([_nearest(table[table["label"] == label], middle) for label, middle in centres.iterrows()])
     texts = []
     for label, (x, y) in zip(centres.index, anchors.to_numpy(), strict=True):
         box = {

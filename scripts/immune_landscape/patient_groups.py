@@ -120,9 +120,7 @@ def _joined(pairs: pd.DataFrame, design: pd.DataFrame, columns: list[str], paire
     """Return each patient's distinct values of the columns over the samples used, joined."""
     by_sample = design.drop_duplicates("sample").set_index("sample")
     used = ["sample_reference", "sample_target"] if paired else ["sample_reference"]
-    values = [
-        by_sample[column].reindex(pairs[name]).astype(str).to_numpy() for column in columns for name in used
-    ]
+    values = [by_sample[column].reindex(pairs[name]).astype(str).to_numpy() for column in columns for name in used]
     joined = ["/".join(dict.fromkeys(map(str, each))) for each in zip(*values, strict=True)]
     return np.array(joined, dtype=object)
 
@@ -130,8 +128,7 @@ def _joined(pairs: pd.DataFrame, design: pd.DataFrame, columns: list[str], paire
 def _check_contrast(contrast: Mapping[str, Any], design: pd.DataFrame) -> None:
     if contrast["estimand"] not in ESTIMANDS:
         raise DesignError(
-            f"contrast {contrast['name']}: estimand is {contrast['estimand']!r}, "
-            f"expected one of {', '.join(ESTIMANDS)}"
+            f"contrast {contrast['name']}: estimand is {contrast['estimand']!r}, expected one of {', '.join(ESTIMANDS)}"
         )
     unknown = [column for column in contrast.get("strata") or [] if column not in design]
     if unknown:

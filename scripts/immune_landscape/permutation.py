@@ -219,9 +219,7 @@ class _Run:
         return cls(effect, statistic(plan.observed)[0] * scale, p, p_maxt, plan)
 
 
-def _tally(
-    plan: LabelPlan | SignPlan, statistic: Callable[[Floats], Floats], scale: Floats
-) -> tuple[Floats, Floats]:
+def _tally(plan: LabelPlan | SignPlan, statistic: Callable[[Floats], Floats], scale: Floats) -> tuple[Floats, Floats]:
     """Return p values and step-down max-T p values of the absolute statistics, times `scale`."""
     observed = np.abs(statistic(plan.observed)[0]) * scale
     order = np.argsort(-observed, kind="stable")
@@ -247,9 +245,7 @@ def _share(extreme: NDArray[np.int64], plan: LabelPlan | SignPlan) -> Floats:
     return (extreme + 1) / (plan.draws + 1)
 
 
-def _two_group(
-    labels: Floats, values: Floats, squares: Floats | None, count_a: int, studentise: bool
-) -> Floats:
+def _two_group(labels: Floats, values: Floats, squares: Floats | None, count_a: int, studentise: bool) -> Floats:
     """Return (labelings, features) mean differences, or their Welch statistics."""
     count_b = labels.shape[1] - count_a
     mean_a = labels @ values / count_a

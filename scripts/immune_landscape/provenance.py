@@ -66,9 +66,7 @@ def _package_imports(source: bytes) -> frozenset[str]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
             found |= _targets(node)
         elif isinstance(node, ast.Import):
-            found |= {
-                alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{PACKAGE.name}.")
-            }
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{PACKAGE.name}.")}
     return frozenset(found)
 
 

@@ -135,9 +135,7 @@ def choose_genes(normal: AnnData, batch: pd.Series, n_top_genes: int, exclude_ge
     usable.obs["batch"] = pd.Categorical(batch.astype(str).to_numpy())
     key = "batch" if len(sizes) > 1 and sizes.min() >= MIN_BATCH_CELLS else None
     wanted = min(n_top_genes, usable.n_vars)
-    table = sc.pp.highly_variable_genes(
-        usable, n_top_genes=wanted, flavor="seurat", batch_key=key, inplace=False
-    )
+    table = sc.pp.highly_variable_genes(usable, n_top_genes=wanted, flavor="seurat", batch_key=key, inplace=False)
     return list(usable.var_names[table["highly_variable"].to_numpy()])
 
 
@@ -175,6 +173,4 @@ def _nothing(counts: AnnData) -> AnnData:
     LOG.warning("%d cells, %d genes: too few to reduce", counts.n_obs, counts.n_vars)
     blank = np.zeros((counts.n_obs, 2), dtype=np.float32)
     facts = {"genes": [], "variance_ratio": np.zeros(2), "integrated": False, "batches": []}
-    return store.addition(
-        counts.obs_names, obsm={"X_pca": blank, "X_integrated": blank}, uns={"reduction": facts}
-    )
+    return store.addition(counts.obs_names, obsm={"X_pca": blank, "X_integrated": blank}, uns={"reduction": facts})

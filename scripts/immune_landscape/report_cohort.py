@@ -131,13 +131,10 @@ def _brief(tables: Tables, study: Mapping[str, Any], alpha: float) -> Html:
     lines: list[str] = []
     contrasts = _get(tables, "contrasts")
     if contrasts is None:
-        lines.append(
-            "No composition contrast was compared: none is declared, or no sample has gene expression."
-        )
+        lines.append("No composition contrast was compared: none is declared, or no sample has gene expression.")
     else:
         lines += [
-            _brief_contrast(rows, study, alpha, "subset")
-            for rows in _by_contrast(_family(contrasts, study, True))
+            _brief_contrast(rows, study, alpha, "subset") for rows in _by_contrast(_family(contrasts, study, True))
         ]
     expansion = _get(tables, "expansion_contrasts")
     if expansion is not None:
@@ -213,11 +210,7 @@ def _layers(tables: Tables, study: Mapping[str, Any]) -> Html | None:
         return None
     rows = []
     for layer in LAYERS:
-        held = (
-            design[layer].fillna("").astype(str) != ""
-            if layer in design
-            else pd.Series(False, index=design.index)
-        )
+        held = design[layer].fillna("").astype(str) != "" if layer in design else pd.Series(False, index=design.index)
         analysed = bool(MADE_BY[layer]) and _get(tables, MADE_BY[layer]) is not None
         status = (
             "analysed"
@@ -288,9 +281,7 @@ def _contrast_table(rows: pd.DataFrame, study: Mapping[str, Any], alpha: float, 
     lines = []
     for row in rows.to_dict("records"):
         significant = is_significant(row, alpha)
-        verdict = tag(
-            "span", verdict_of(row, study, alpha), class_=f"verdict {'yes' if significant else 'no'}"
-        )
+        verdict = tag("span", verdict_of(row, study, alpha), class_=f"verdict {'yes' if significant else 'no'}")
         n = f"{row['n_a']:.0f} / {row['n_b']:.0f}" if row.get("group_b") else f"{row['n_a']:.0f}"
         parent = (
             ""
@@ -435,6 +426,4 @@ def _versions(tables: Tables) -> Html | None:
     versions = _get(tables, "versions")
     if versions is None:
         return None
-    return tag(
-        "p", ", ".join(" ".join(map(str, row)) for row in versions.iloc[:, :2].to_numpy()), class_="small"
-    )
+    return tag("p", ", ".join(" ".join(map(str, row)) for row in versions.iloc[:, :2].to_numpy()), class_="small")

@@ -50,9 +50,7 @@ def load_schema(name: str) -> dict[str, Any]:
 
 def section_names() -> list[str]:
     """Return the names of the rules that have a settings section, sorted."""
-    return sorted(
-        path.name.removesuffix(".schema.yaml") for path in (FOLDER / "settings").glob("*.schema.yaml")
-    )
+    return sorted(path.name.removesuffix(".schema.yaml") for path in (FOLDER / "settings").glob("*.schema.yaml"))
 
 
 @cache
@@ -129,9 +127,7 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def schema_problems(
-    schema: Mapping[str, Any], value: Any, place_of: Callable[[KeyPath], Place]
-) -> list[Problem]:
+def schema_problems(schema: Mapping[str, Any], value: Any, place_of: Callable[[KeyPath], Place]) -> list[Problem]:
     """Return everything in which a value departs from its schema, in words.
 
     Parameters

@@ -86,9 +86,7 @@ def read_sheet(path: Path, label: str, *, specs: Specs, required: list[str]) -> 
     while rows and not rows[-1][1].strip():
         rows.pop()
     if not rows:
-        return Sheet(
-            label, problems=[Problem(label, 0, "", "is empty, expected a header line", "empty_sheet")]
-        )
+        return Sheet(label, problems=[Problem(label, 0, "", "is empty, expected a header line", "empty_sheet")])
     header = _trimmed(rows[0][1].split("\t"))
     problems = _header_problems(header, label, specs, required)
     kept = {name: i for i, name in reversed(list(enumerate(header))) if name in specs}
@@ -130,9 +128,7 @@ def typed_columns(sheet: Sheet, specs: Specs) -> tuple[pd.DataFrame, list[Proble
             fault = cell_fault(cell, spec) if cell else None
             if fault:
                 problems.append(Problem(sheet.label, line, name, fault[1], fault[0]))
-            data[name].append(
-                _number(cell, ok=fault is None) if numeric else unicodedata.normalize("NFC", cell)
-            )
+            data[name].append(_number(cell, ok=fault is None) if numeric else unicodedata.normalize("NFC", cell))
     index = pd.Index(sheet.lines, name="line", dtype="int64")
     return pd.DataFrame(data, index=index, columns=list(specs)), problems
 
@@ -216,9 +212,7 @@ def _rows(
         row = line.split("\t")
         extra = [cell for cell in row[width:] if cell.strip()]
         if len(row) > width and not extra:
-            notes.append(
-                Problem(label, number, "", "ends in empty cells, which were dropped", "trailing_tabs")
-            )
+            notes.append(Problem(label, number, "", "ends in empty cells, which were dropped", "trailing_tabs"))
         if len(row) < width or extra:
             kind, size = ("long_row", "more") if extra else ("short_row", "fewer")
             message = f"{len(row)} cells, {size} than the {width} of the header"

@@ -240,9 +240,7 @@ def list_rearrangements(sample: str, repertoire: Repertoire, seed: int) -> pd.Da
     templates = repertoire.bulk[sample].rename("duplicate_count").rename_axis("clone").reset_index()
     beta = repertoire.chains[repertoire.chains["locus"] == "TRB"]
     keys = ["v_call", "j_call", "junction", "junction_aa"]
-    called: pd.DataFrame = (
-        templates.merge(beta, on="clone").groupby(keys)["duplicate_count"].sum().reset_index()
-    )
+    called: pd.DataFrame = templates.merge(beta, on="clone").groupby(keys)["duplicate_count"].sum().reset_index()
     called = called.assign(productive="T", vj_in_frame="T")
     rows = pd.concat([called, _out_of_frame(rng, called)], ignore_index=True)
     order = ["duplicate_count", "junction", "v_call"]

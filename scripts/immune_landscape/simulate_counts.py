@@ -165,9 +165,7 @@ def _cell_means(
     return levels / levels.sum(axis=1, keepdims=True) * contents["size"].to_numpy()[:, None]
 
 
-def _blend_types(
-    rng: np.random.Generator, types: pd.Series, profile: np.ndarray, biology: Biology
-) -> np.ndarray:
+def _blend_types(rng: np.random.Generator, types: pd.Series, profile: np.ndarray, biology: Biology) -> np.ndarray:
     """Place each NK or T cell between its type and another of the same parent, on the log scale."""
     own = biology.types.index.get_indexer(pd.Index(types))
     parent = biology.types["parent"].to_numpy(dtype=object)
@@ -182,9 +180,7 @@ def _blend_types(
     return profile[own] ** (1 - share) * profile[other] ** share
 
 
-def _damage(
-    rng: np.random.Generator, cells: np.ndarray, damaged: np.ndarray, mitochondrial: np.ndarray
-) -> np.ndarray:
+def _damage(rng: np.random.Generator, cells: np.ndarray, damaged: np.ndarray, mitochondrial: np.ndarray) -> np.ndarray:
     """Let damaged cells lose cytoplasmic RNA and keep mitochondrial RNA."""
     worn = cells[damaged]
     size = worn.sum(axis=1, keepdims=True)
@@ -194,9 +190,7 @@ def _damage(
     return result
 
 
-def _add_ambient(
-    rng: np.random.Generator, mean: np.ndarray, empty: np.ndarray, ambient_fraction: float
-) -> np.ndarray:
+def _add_ambient(rng: np.random.Generator, mean: np.ndarray, empty: np.ndarray, ambient_fraction: float) -> np.ndarray:
     soup = mean.sum(axis=0) / mean.sum()
     total = mean.sum(axis=1)
     share = np.clip(ambient_fraction * np.exp(rng.normal(0, 0.3, len(mean))), 0, 1)

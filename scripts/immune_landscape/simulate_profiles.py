@@ -137,9 +137,7 @@ def read_biology(genes: Path, programmes: Path, markers: Path) -> Biology:
 
 def _read_sets(markers: Path) -> dict[str, list[str]]:
     groups = yaml.safe_load(Path(markers).read_text(encoding="utf-8"))
-    return {
-        f"{group}.{name}": entry["genes"] for group, sets in groups.items() for name, entry in sets.items()
-    }
+    return {f"{group}.{name}": entry["genes"] for group, sets in groups.items() for name, entry in sets.items()}
 
 
 def _check_programmes(plan: dict[str, Any], symbols: set[str], sets: dict[str, list[str]], file: str) -> None:

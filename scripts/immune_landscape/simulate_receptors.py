@@ -97,9 +97,7 @@ def draw_repertoire(
     bulk: dict[str, pd.Series] = {}
     folds: dict[str, float] = {}
     for row in list_samples(design):
-        growing = (
-            _choose_expanding(row, biology, seed, expanding_clones) if row.response == "responder" else []
-        )
+        growing = _choose_expanding(row, biology, seed, expanding_clones) if row.response == "responder" else []
         fold = expansion_fold if row.visit in treated_visits else 1.0
         weights = _weigh_clones(row, biology, seed, growing, fold)
         mine = contents[contents["sample"] == row.sample]
@@ -122,16 +120,12 @@ def _name(patient: str, kind: str, rank: int) -> str:
     return f"{patient}:{kind}:{rank + 1}"
 
 
-def _weigh_clones(
-    row: Sample, biology: Biology, seed: int, growing: list[str], fold: float
-) -> dict[str, pd.Series]:
+def _weigh_clones(row: Sample, biology: Biology, seed: int, growing: list[str], fold: float) -> dict[str, pd.Series]:
     """Return, by type, the share of each clone in one sample."""
     weights = {}
     for kind, entry in biology.types[biology.types["clones"] > 0].iterrows():
         number = int(entry["clones"])
-        steepness = entry["exponent"] * np.exp(
-            stream(seed, "steepness", row.patient, str(kind)).normal(0, 0.1)
-        )
+        steepness = entry["exponent"] * np.exp(stream(seed, "steepness", row.patient, str(kind)).normal(0, 0.1))
         drift = stream(seed, "drift", row.sample, str(kind)).normal(0, DRIFT_SD, number)
         size = (np.arange(number) + 1.0) ** -steepness * np.exp(drift)
         share = pd.Series(size, index=[_name(row.patient, str(kind), rank) for rank in range(number)])
@@ -144,9 +138,7 @@ def _assign_clones(types: pd.Series, weights: dict[str, pd.Series], rng: np.rand
     result = np.full(len(types), "", dtype=object)
     for kind, share in weights.items():
         cells = np.flatnonzero(types == kind)
-        result[cells] = share.index.to_numpy(dtype=object)[
-            rng.choice(len(share), len(cells), p=share.to_numpy())
-        ]
+        result[cells] = share.index.to_numpy(dtype=object)[rng.choice(len(share), len(cells), p=share.to_numpy())]
     return result
 
 
@@ -181,17 +173,11 @@ def _draw_receptors(clones: pd.DataFrame, in_cells: set[str], biology: Biology, 
     for (patient, fixed), group in clones.groupby([clones["patient"], invariant]):
         names = group.index.to_numpy(dtype=object)
         paired = names[[name in in_cells for name in names]]
-        second = paired[
-            stream(seed, "second alpha", str(patient), str(fixed)).random(len(paired)) < SECOND_ALPHA
-        ]
+        second = paired[stream(seed, "second alpha", str(patient), str(fixed)).random(len(paired)) < SECOND_ALPHA]
         for locus, slot, carriers in (("TRB", 0, names), ("TRA", 0, paired), ("TRA", 1, second)):
             rule = INVARIANT[locus] if fixed and slot == 0 else ((), (), 0)
-            number = int(
-                stream(seed, "receptors", str(patient), str(fixed), locus, str(slot)).integers(2**31)
-            )
-            drawn = draw_chains(
-                locus, len(carriers), number, v_genes=rule[0], j_genes=rule[1], length=rule[2]
-            )
+            number = int(stream(seed, "receptors", str(patient), str(fixed), locus, str(slot)).integers(2**31))
+            drawn = draw_chains(locus, len(carriers), number, v_genes=rule[0], j_genes=rule[1], length=rule[2])
             frames.append(drawn.assign(clone=carriers, locus=locus, slot=slot))
     return pd.concat(frames, ignore_index=True)[["clone", "locus", "slot", *CHAIN_COLUMNS]]
 
@@ -242,15 +228,11 @@ def _legacy_random(seed: int) -> Iterator[None]:
 
 
 @lru_cache(maxsize=8)
-def _restrict(
-    locus: str, v_genes: tuple[str, ...], j_genes: tuple[str, ...]
-) -> tuple[Any, list[str], list[str]]:
+def _restrict(locus: str, v_genes: tuple[str, ...], j_genes: tuple[str, ...]) -> tuple[Any, list[str], list[str]]:
     """Return OLGA's generator confined to genes, with the gene names its indices mean."""
     model, v_names, j_names = _load_model(locus)
     allow_v = np.array([not v_genes or name.startswith(v_genes) for name in v_names])
-    allow_j = np.array(
-        [not j_genes or name.startswith(tuple(f"{gene}*" for gene in j_genes)) for name in j_names]
-    )
+    allow_j = np.array([not j_genes or name.startswith(tuple(f"{gene}*" for gene in j_genes)) for name in j_names])
     confined = copy.copy(model)
     if locus == "TRB":
         confined.CPV = _confine(model.CPV, allow_v)

@@ -114,7 +114,7 @@ def read_table(path: str | Path, *, index: str | None = None) -> pd.DataFrame:
         Numbers as numbers, all else as text.
     """
     text = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    table = pd.DataFrame({name: _typed(name, text[name]) for name in text}, index=text.index)
+    table = pd.DataFrame({name: _typed(str(name), text[name]) for name in text}, index=text.index)
     return table.set_index(index) if index else table
 
 
@@ -223,7 +223,7 @@ def addition(cells: pd.Index, **slots: object) -> AnnData:
 
     obs = slots.pop("obs", None)
     frame = obs if isinstance(obs, pd.DataFrame) else pd.DataFrame(index=cells)
-    return anndata.AnnData(obs=frame, **slots)  # type: ignore[arg-type]
+    return anndata.AnnData(obs=frame, **slots)
 
 
 def _check_contract(adata: AnnData, stage: str) -> None:

@@ -78,9 +78,7 @@ def read_yaml(path: Path, label: str) -> YamlFile:
     reader = _Reader(label)
     value = {} if node is None else reader.read(node, ())
     if not isinstance(value, dict):
-        reader.report(
-            (), getattr(node, "start_mark", None), "expected keys and values at the top", "not_a_mapping"
-        )
+        reader.report((), getattr(node, "start_mark", None), "expected keys and values at the top", "not_a_mapping")
         value = {}
     return YamlFile(label, value, reader.lines, reader.problems, reader.suspect)
 

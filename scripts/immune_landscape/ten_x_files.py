@@ -116,9 +116,7 @@ def _is_gene(features: pd.DataFrame, place: Place) -> np.ndarray:
         return np.ones(len(features), dtype=bool)
     is_gene = (features["type"] == GENE_EXPRESSION).to_numpy(dtype=bool)
     if not is_gene.any():
-        raise place.error(
-            f"holds no '{GENE_EXPRESSION}' features, only {quoted(sorted(set(features['type'])))}"
-        )
+        raise place.error(f"holds no '{GENE_EXPRESSION}' features, only {quoted(sorted(set(features['type'])))}")
     return is_gene
 
 
@@ -189,9 +187,7 @@ def _matrix_path(place: Place) -> Path:
             "expected matrix.mtx(.gz), barcodes.tsv(.gz) and features.tsv(.gz)"
         )
     if len(found) > 1:
-        raise place.error(
-            f"the folder holds {len(found)} matrices, {quoted(found)}; give the path of one matrix file"
-        )
+        raise place.error(f"the folder holds {len(found)} matrices, {quoted(found)}; give the path of one matrix file")
     return place.path / found[0]
 
 

@@ -106,9 +106,7 @@ def _decode(content: bytes, label: str) -> tuple[str | None, list[Problem], list
     notes = []
     if content.startswith(b"\xef\xbb\xbf"):
         content = content[3:]
-        notes.append(
-            Problem(label, 1, "", "starts with a byte-order mark, which was skipped", "byte_order_mark")
-        )
+        notes.append(Problem(label, 1, "", "starts with a byte-order mark, which was skipped", "byte_order_mark"))
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -117,9 +115,7 @@ def _decode(content: bytes, label: str) -> tuple[str | None, list[Problem], list
         message = f"is not UTF-8, probably Latin-1 (Windows-1252): byte {byte}; save it as UTF-8"
         return None, [Problem(label, line, "", message, "encoding")], notes
     if "\r" in text:
-        notes.append(
-            Problem(label, 0, "", "has Windows or old Macintosh line ends, which were accepted", "line_ends")
-        )
+        notes.append(Problem(label, 0, "", "has Windows or old Macintosh line ends, which were accepted", "line_ends"))
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text, [], notes
 

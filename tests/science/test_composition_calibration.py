@@ -74,9 +74,7 @@ def test_null_cohorts_keep_both_error_rates():
     uncorrected = float((np.nanmin(p, axis=1) <= 0.05).mean())
     disagreement = float((excludes != (p <= 0.05))[tested].mean())
     print(f"null, {COHORTS} cohorts, {tested.sum()} tests, {(~tested).sum()} subsets too sparse")
-    print(
-        f"type-I error {error:.4f}; family-wise error: max-T {family_error:.3f}, unadjusted {uncorrected:.3f}"
-    )
+    print(f"type-I error {error:.4f}; family-wise error: max-T {family_error:.3f}, unadjusted {uncorrected:.3f}")
     print(f"interval and test disagree in {disagreement:.5f}")
     assert tested.mean() > 0.9
     assert 0.03 <= error <= 0.07

@@ -29,9 +29,7 @@ GOLDEN = [
 def clonality_change(last):
     table = pd.read_csv(shared_data("snyder2017_urothelial_tcr", "data_tcr.csv"), dtype={"patient_id": str})
     blood = table[table["Sample Type"] == "PBMC"]
-    by_visit = {
-        visit: part.set_index("patient_id")["Clonality"] for visit, part in blood.groupby("Time Point")
-    }
+    by_visit = {visit: part.set_index("patient_id")["Clonality"] for visit, part in blood.groupby("Time Point")}
     return (by_visit[last] - by_visit["A"]).dropna()
 
 
@@ -45,9 +43,7 @@ def response_of_patients(source):
     return table.dropna(subset=["patient_id"]).groupby("patient_id")[column].first().str.strip()
 
 
-@pytest.mark.parametrize(
-    ("last", "responders", "source", "count_all", "sizes", "difference", "p", "labelings"), GOLDEN
-)
+@pytest.mark.parametrize(("last", "responders", "source", "count_all", "sizes", "difference", "p", "labelings"), GOLDEN)
 def test_clonality_change(last, responders, source, count_all, sizes, difference, p, labelings):
     change = clonality_change(last)
     response = response_of_patients(source).reindex(change.index)

@@ -26,7 +26,5 @@ def test_planted_lineages_are_named_and_strangers_are_not():
     table = annotate_lineages(counts, reduction, clusters, min_score=2.0, min_margin=0.5)
     expected = pd.Series(truth).replace("nothing", "unassigned").to_numpy()
     assert (table["lineage"] == expected).mean() > 0.97
-    assert table["branch"].tolist() == [
-        {"t": "t", "nk": "nk"}.get(name, "other") for name in table["lineage"]
-    ]
+    assert table["branch"].tolist() == [{"t": "t", "nk": "nk"}.get(name, "other") for name in table["lineage"]]
     assert list(table.columns) == ["sample", "cluster", "lineage", "branch", "score", "runner_up", "margin"]

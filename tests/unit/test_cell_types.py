@@ -30,8 +30,7 @@ def test_colours_differ_within_a_branch(branch):
 
 def test_tissue_types_are_left_out_of_blood():
     blood, tumour = (
-        set(types_of("subset", branch="t", tissues=tissues).index)
-        for tissues in (("blood",), ("blood", "tumour"))
+        set(types_of("subset", branch="t", tissues=tissues).index) for tissues in (("blood",), ("blood", "tumour"))
     )
     assert "cd8_tex" not in blood
     assert "cd8_tex" in tumour

@@ -216,9 +216,7 @@ def test_bulk_tables_need_a_junction_and_a_count(folder, header, missing):
 def ten_x_folder(path, values):
     path.mkdir()
     shape = (len(GENES), 40)
-    entries = [
-        f"{g + 1} {c + 1} {values[g, c]:g}" for g in range(shape[0]) for c in range(shape[1]) if values[g, c]
-    ]
+    entries = [f"{g + 1} {c + 1} {values[g, c]:g}" for g in range(shape[0]) for c in range(shape[1]) if values[g, c]]
     head = f"%%MatrixMarket matrix coordinate real general\n%\n{shape[0]} {shape[1]} {len(entries)}\n"
     (path / "matrix.mtx.gz").write_bytes(gzip.compress((head + "\n".join(entries)).encode()))
     (path / "barcodes.tsv.gz").write_bytes(gzip.compress("\n".join(barcodes(0)).encode()))
@@ -372,9 +370,7 @@ def test_pbmc_contigs_and_cells_overlap(tmp_path):
     data = shared_data("pbmc_10x_5p_gex_tcr")
     yaml = "title: P\nvisits: [baseline]\ninputs: {min_tcr_overlap: 0.4, keep_columns: [ccRCC_Minor]}\n"
     tcr = "vdj_v1_hs_pbmc_t_filtered_contig_annotations.csv.gz"
-    samples = tsv(
-        ["sample", "patient", "visit", "gex", "tcr"], [["h", "H1", "baseline", "gex_1k_counts.h5ad", tcr]]
-    )
+    samples = tsv(["sample", "patient", "visit", "gex", "tcr"], [["h", "H1", "baseline", "gex_1k_counts.h5ad", tcr]])
     folder = write_cohort(tmp_path, yaml=yaml, patients="patient\nH1\n", samples=samples)
     assert problems_of(folder, None, data) == []
     # 404 of 1,000 cells have contigs, as the dataset's own flag says.

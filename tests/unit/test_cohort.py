@@ -160,14 +160,10 @@ def test_data_root_of_an_installed_package(tmp_path):
     assert cohort.samples["gex"][0] == package.__file__
 
 
-@pytest.mark.parametrize(
-    "root", ["package:no_such_package_here/x", "package:yaml/no", "package:../x", "nowhere"]
-)
+@pytest.mark.parametrize("root", ["package:no_such_package_here/x", "package:yaml/no", "package:../x", "nowhere"])
 def test_a_missing_data_root_is_told_once_at_its_key(tmp_path, root):
     yaml = f"title: T\nvisits: [baseline, on_treatment]\ndata_root: {root}\n"
-    folder = write_cohort(
-        tmp_path, yaml=yaml, samples=tsv(SAMPLE_COLUMNS[:-1], [r[:-1] for r in sample_rows(6)])
-    )
+    folder = write_cohort(tmp_path, yaml=yaml, samples=tsv(SAMPLE_COLUMNS[:-1], [r[:-1] for r in sample_rows(6)]))
     assert faults(folder) == [(3, "data_root", "missing_folder")]
 
 
@@ -280,9 +276,7 @@ def test_reading_is_light_and_fast(tmp_path):
         f"read_cohort({str(folder)!r})\n"
         "print([m for m in ('scanpy', 'anndata', 'scirpy', 'h5py') if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPTS, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPTS, check=True)
     assert done.stdout.strip() == "[]"
     read_cohort(folder)
     start = time.perf_counter()

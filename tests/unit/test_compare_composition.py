@@ -75,9 +75,7 @@ def by_hand(composition, design, subset, parent="nk"):
     """Return the change of each patient in the centred log ratio, and who responded."""
     changes, responded = [], []
     for patient, part in design.groupby("patient", sort=False):
-        values = [
-            log_ratio(composition, f"{patient}_{visit}", parent, subset) for visit in ("before", "after")
-        ]
+        values = [log_ratio(composition, f"{patient}_{visit}", parent, subset) for visit in ("before", "after")]
         changes.append(values[1] - values[0])
         responded.append(part["response"].iloc[0] == "responder")
     return np.array(changes), np.array(responded)
@@ -157,9 +155,7 @@ def test_family_is_the_declared_subsets_or_all_but_unassigned():
     assert row_of(table, "unassigned")["p"] > 0
     assert "outside the family" in row_of(table, "unassigned")["note"]
     five = table[table["subset"] != "unassigned"]
-    changes = np.column_stack(
-        [by_hand(composition, design, r.subset, r.parent)[0] for r in five.itertuples()]
-    )
+    changes = np.column_stack([by_hand(composition, design, r.subset, r.parent)[0] for r in five.itertuples()])
     responded = by_hand(composition, design, "nk_dim")[1]
     np.testing.assert_allclose(five["p_maxt"].astype(float), permute_labels(changes, responded, 0).p_maxt)
     small = compare(composition, design, contrast(subsets=["nk_bright", "cd4_tem", "cd4_th17"]))[0]
@@ -207,9 +203,7 @@ def test_sparse_subsets_are_pooled_into_one_part():
 def test_a_contrast_declares_its_denominators():
     composition, design = cohort()
     whole = composition.assign(parent="cells")
-    table, differences, _ = compare(
-        pd.concat([composition, whole]), design, {**contrast(), "parents": ["cells"]}
-    )
+    table, differences, _ = compare(pd.concat([composition, whole]), design, {**contrast(), "parents": ["cells"]})
     assert set(table["parent"]) == {"cells"}
     assert set(differences["parent"]) == {"cells"}
     assert "cells" not in set(compare(pd.concat([composition, whole]), design, contrast())[0]["parent"])

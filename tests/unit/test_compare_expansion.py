@@ -117,14 +117,8 @@ def test_baseline_uses_the_first_visit_only():
     data = expansion(design, shift=5)
     contrast = {"name": "at_baseline", "estimand": "baseline", "reference": "baseline"}
     table, differences = compare_expansion(data, design, [contrast], 0, **SETTINGS)
-    before = (
-        data[(data["metric"] == "clonality") & (data["visit"] == "baseline")]
-        .groupby("response")["value"]
-        .mean()
-    )
-    assert row_of(table, "clonality")["effect"] == pytest.approx(
-        before["responder"] - before["non_responder"]
-    )
+    before = data[(data["metric"] == "clonality") & (data["visit"] == "baseline")].groupby("response")["value"].mean()
+    assert row_of(table, "clonality")["effect"] == pytest.approx(before["responder"] - before["non_responder"])
     assert differences["difference"].isna().all()
 
 

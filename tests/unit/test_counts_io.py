@@ -57,9 +57,7 @@ def written(kind: str, folder: Path, data: ad.AnnData) -> Path:
         return saved(folder, data, data.X.toarray())
     if kind == "csc_h5ad":
         return saved(folder, data, sparse.csc_matrix(data.X))
-    version, zipped, prefix = {"v2": (2, False, ""), "v3": (3, True, ""), "prefix": (3, True, "GSM1_P01_")}[
-        kind
-    ]
+    version, zipped, prefix = {"v2": (2, False, ""), "v3": (3, True, ""), "prefix": (3, True, "GSM1_P01_")}[kind]
     return write_folder(folder / "mtx", data, version=version, zipped=zipped, prefix=prefix)
 
 
@@ -160,9 +158,7 @@ def wheel_data() -> Path:
 @pytest.mark.parametrize("name", ["wu2020_200_v0_11.h5ad", "wu2020_200.h5mu"])
 def test_wu_reads_alike_from_the_wheel_and_the_copy(name):
     kept = {"sample": "LN1", "sample_column": "sample"}
-    ours, theirs = (
-        read_counts(p, **kept) for p in (shared_data("wu2020_scirpy_wheel") / name, wheel_data() / name)
-    )
+    ours, theirs = (read_counts(p, **kept) for p in (shared_data("wu2020_scirpy_wheel") / name, wheel_data() / name))
     assert (ours.X != theirs.X).nnz == 0
     assert ours.n_obs > 0
     assert (ours.var["gene_id"] == "").all()  # its ids are of Entrez
@@ -328,9 +324,7 @@ def test_sample_column_and_label_must_exist(tmp_path, small):
     assert "no column 'nope' (inputs.gex_sample_column); found 'chemistry', 'donor'" in refused(
         path, sample_column="nope"
     )
-    assert "no value 'd9' (gex_label); found 'd1', 'd2', 'd3'" in refused(
-        path, sample_column="donor", label="d9"
-    )
+    assert "no value 'd9' (gex_label); found 'd1', 'd2', 'd3'" in refused(path, sample_column="donor", label="d9")
     assert "no column 'nope' (inputs.keep_columns)" in refused(path, keep_columns=("nope",))
     assert read_counts(path, sample="P01", sample_column="donor", label="d2").n_obs == 10
     assert read_counts(path, sample="P01", sample_column="donor", label="d3").n_obs == 0
@@ -374,9 +368,7 @@ def test_folder_problems_are_named(tmp_path, small):
     (folder / "barcodes.tsv").write_text("".join(lines[:-1]))
     assert "has 300 rows and 40 columns; expected 300 rows (genes) and 39 columns" in refused(folder)
     (folder / "barcodes.tsv").unlink()
-    assert "expected one of 'barcodes.tsv', 'barcodes.tsv.gz' beside the matrix; found none" in refused(
-        folder
-    )
+    assert "expected one of 'barcodes.tsv', 'barcodes.tsv.gz' beside the matrix; found none" in refused(folder)
     (folder / "matrix.mtx").unlink()
     assert "the folder holds 'features.tsv'; expected matrix.mtx(.gz)" in refused(folder)
     assert "no such file or folder" in refused(tmp_path / "absent.h5")

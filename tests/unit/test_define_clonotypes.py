@@ -78,9 +78,7 @@ def receptors(*cells):
         cell = scirpy.io.AirrCell(cell_id=f"{number}")
         for rank, (locus, v_gene, j_gene, junction) in enumerate(chains):
             chain = scirpy.io.AirrCell.empty_chain_dict()
-            chain.update(
-                locus=locus, v_call=v_gene, j_call=j_gene, junction=junction, junction_aa=f"C{junction}F"
-            )
+            chain.update(locus=locus, v_call=v_gene, j_call=j_gene, junction=junction, junction_aa=f"C{junction}F")
             chain.update(productive=True, consensus_count=100 - rank, umi_count=100 - rank)
             cell.add_chain(chain)
         built.append(cell)
@@ -187,9 +185,7 @@ def test_same_cdr3_with_another_gene_is_another_clone_unless_asked():
     other_j = ("TRB", "TRBV1", "TRBJ2", "TTG")
     data = receptors(one(ALPHA, BETA), one(ALPHA, other_v), one(ALPHA, other_j))
     count = {
-        (v, j): define_clonotypes(data, **{**DEFAULTS, "same_v_gene": v, "same_j_gene": j})[0][
-            "clonotype"
-        ].nunique()
+        (v, j): define_clonotypes(data, **{**DEFAULTS, "same_v_gene": v, "same_j_gene": j})[0]["clonotype"].nunique()
         for v in (True, False)
         for j in (True, False)
     }

@@ -64,7 +64,5 @@ def test_no_receptor_says_so():
     design = made.design_of(3, 1)
     clonotypes = made.clonotypes_of(design)
     qc = made.chain_qc_of(clonotypes).head(0)
-    figure = draw_clonotypes(
-        qc, clonotypes.head(0), None, design, DEFINITION, made.STUDY, min_subset_cells=10
-    )
+    figure = draw_clonotypes(qc, clonotypes.head(0), None, design, DEFINITION, made.STUDY, min_subset_cells=10)
     assert "No sample has a receptor" in check(figure)

@@ -35,18 +35,14 @@ def test_contrasts_show_patients_with_both_visits_and_their_intervals(tables):
     assert len(patients_of(figure.axes[0])) == 17
     assert "NR n = 11" in words
     spans = [segment for part in figure.axes[0].collections for segment in part.get_segments()]
-    values = tables[1][
-        (tables[1]["metric"] == "expanded_share") & (tables[1]["contrast"] == "response_change")
-    ]
+    values = tables[1][(tables[1]["metric"] == "expanded_share") & (tables[1]["contrast"] == "response_change")]
     expected = sorted([*values["before"] * 0.93, *values["after"] * 0.93])
     assert sorted(segment[0][1] for segment in spans) == pytest.approx(expected)
 
 
 def test_effects_are_printed_from_the_contrasts(tables):
     contrasts = tables[2]
-    row = contrasts[
-        (contrasts["contrast"] == "response_change") & (contrasts["metric"] == "expanded_share")
-    ].iloc[0]
+    row = contrasts[(contrasts["contrast"] == "response_change") & (contrasts["metric"] == "expanded_share")].iloc[0]
     assert format_effect(row) in words_of(draw(*tables)["response_change"])
 
 

@@ -13,9 +13,7 @@ def test_planted_effects_are_diamonds_and_verdicts_are_words():
     figure = draw(recovery)
     words = check(figure)
     planted = recovery[recovery["planted"] != 0]
-    assert sorted(float(mark.get_xdata()[0]) for mark in artists(figure, "planted")) == sorted(
-        planted["planted"]
-    )
+    assert sorted(float(mark.get_xdata()[0]) for mark in artists(figure, "planted")) == sorted(planted["planted"])
     assert len(artists(figure, "effect")) == recovery["effect"].notna().sum()
     found = (planted["verdict"] == "recovered").sum()
     assert f"{found} of 4 planted effects recovered" in words

@@ -20,9 +20,7 @@ def test_composed_object_opens_in_scanpy_with_all_parts(tmp_path):
         obsm={"X_umap": blank},
         obsp={"connectivities": sp.identity(3, format="csr")},
     )
-    design = pd.DataFrame(
-        {"patient": ["P1", "P2"], "visit": ["v1", "v1"], "day": [0.0, np.nan]}, index=["S1", "S2"]
-    )
+    design = pd.DataFrame({"patient": ["P1", "P2"], "visit": ["v1", "v1"], "day": [0.0, np.nan]}, index=["S1", "S2"])
     tables = {"clonotypes": pd.DataFrame({"sample": ["S1"], "clonotype": ["P1-1"]}, index=[names[1]])}
     export_h5ad(counts, reduction, clusters, design, tables).write_h5ad(tmp_path / "x.h5ad")
     adata = anndata.read_h5ad(tmp_path / "x.h5ad")

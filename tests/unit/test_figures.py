@@ -74,10 +74,7 @@ def test_p_values_are_never_zero(value, text):
 def test_effects_show_open_ends_and_true_minus_signs():
     row = {"effect": -0.5, "ci_low": -np.inf, "ci_high": 0.25}
     assert figures.format_effect(row) == "−0.50 [−∞, +0.25]"
-    assert (
-        figures.format_effect({"effect": 0.004, "ci_low": -0.01, "ci_high": 0.02})
-        == "+0.004 [−0.010, +0.020]"
-    )
+    assert figures.format_effect({"effect": 0.004, "ci_low": -0.01, "ci_high": 0.02}) == "+0.004 [−0.010, +0.020]"
     assert figures.format_effect({"effect": np.nan, "ci_low": np.nan, "ci_high": np.nan}) == "–"
     assert figures.format_effect({"effect": 0.5, "ci_low": np.nan, "ci_high": np.nan}) == "+0.50"
 
@@ -122,9 +119,7 @@ def test_labels_on_data_do_not_cover_each_other():
     figure = page()
     axes = figure.add_subplot()
     axes.scatter(cells["umap_1"], cells["umap_2"])
-    panels.label_clusters_on_data(
-        axes, cells, {name: figures.shown({}, name) for name in names}, colours_of(names)
-    )
+    panels.label_clusters_on_data(axes, cells, {name: figures.shown({}, name) for name in names}, colours_of(names))
     figure.draw_without_rendering()
     texts = artists(figure, "cluster_label")
     assert len(texts) == 4
@@ -136,9 +131,7 @@ def test_one_line_per_patient_and_n_of_each_group():
     values = values.assign(before=[1.0, 2, 3, 4, 5], after=[2.0, 3, 4, 5, 6])
     figure = page()
     axes = figure.add_subplot()
-    panels.paired_patients(
-        axes, values, group_styles(["responder", "non_responder"]), ["baseline", "on_treatment"], {}
-    )
+    panels.paired_patients(axes, values, group_styles(["responder", "non_responder"]), ["baseline", "on_treatment"], {})
     lines = [line for line in axes.lines if (line.get_gid() or "").startswith("patient:")]
     assert [line.get_gid() for line in lines] == [f"patient:{name}" for name in "abcde"]
     assert list(lines[0].get_ydata()) == [1.0, 2.0]

@@ -27,9 +27,7 @@ def test_metrics_equal_hand_counts():
 
 
 def test_floors_name_every_reason():
-    counts = make_counts(
-        [[9, 0, 0, 1, 5], [0, 0, 0, 1, 0], [0, 0, 9, 0, 1], [0, 1, 0, 5, 5]], GENES, ["S1"] * 4
-    )
+    counts = make_counts([[9, 0, 0, 1, 5], [0, 0, 0, 1, 0], [0, 0, 9, 0, 1], [0, 1, 0, 5, 5]], GENES, ["S1"] * 4)
     table = filter_cells(counts, **SETTINGS)
     assert table["reason"].tolist() == ["high_mt", "few_counts,few_genes", "high_hb", ""]
     assert table["keep"].tolist() == [False, False, False, True]

@@ -12,9 +12,7 @@ from datasets import shared_data
 from immune_landscape.errors import InputError
 from immune_landscape.load_receptors import load_receptors
 
-SCHEMA = (
-    Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "settings" / "load_receptors.schema.yaml"
-)
+SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "settings" / "load_receptors.schema.yaml"
 SETTINGS = {"loci": ["TRA", "TRB", "TRG", "TRD"], "high_confidence_only": True}
 SAMPLES = [f"P{number}{tissue}" for number in (17, 18, 19, 20) for tissue in "BL"]
 #: Cells with contigs and cells, by sample, as the provenance of the dataset gives them.
@@ -121,9 +119,7 @@ def test_swapped_files_are_refused_for_every_sample(zhao_cells):
     with pytest.raises(InputError) as caught:
         load_receptors(rows, zhao_cells, config(), **SETTINGS)
     message = str(caught.value)
-    assert (
-        "sample 'P17B': 1 of 8991 receptor barcodes are among its 52 cells (1.9% of the smaller)" in message
-    )
+    assert "sample 'P17B': 1 of 8991 receptor barcodes are among its 52 cells (1.9% of the smaller)" in message
     assert "sample 'P20B'" in message
     assert "sample 'P20L'" not in message  # 11 cells are too few to tell
     assert "expected at least 5.0% (inputs.min_tcr_overlap)" in message

@@ -13,9 +13,7 @@ from made_inputs import small_counts, write_cell_ranger_3, write_folder
 from immune_landscape.errors import InputError
 from immune_landscape.load_samples import load_samples, same_cells
 
-SCHEMA = (
-    Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "settings" / "load_samples.schema.yaml"
-)
+SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "settings" / "load_samples.schema.yaml"
 SETTINGS = {"min_gene_overlap": 0.5, "union_gene_overlap": 0.95, "max_same_cells": 0.1}
 
 
@@ -55,9 +53,7 @@ def test_formats_mix_in_sheet_order_and_a_sample_without_path_is_absent(tmp_path
     np.testing.assert_array_equal(counts.X.toarray(), small.X.toarray())
     assert counts.X.dtype == np.int32
     assert list(counts.obs["sample"].cat.categories) == ["b", "a"]
-    assert list(counts.obs_names) == [f"b:{n}" for n in small.obs_names[:40]] + [
-        f"a:{n}" for n in small.obs_names[40:]
-    ]
+    assert list(counts.obs_names) == [f"b:{n}" for n in small.obs_names[:40]] + [f"a:{n}" for n in small.obs_names[40:]]
     assert list(counts.var["gene_id"]) == list(small.var["gene_ids"])
     assert list(notes.columns) == ["sample", "kind", "message"]
     assert notes.empty

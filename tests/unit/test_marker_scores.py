@@ -61,9 +61,7 @@ def test_best_type_abstains_below_score_and_margin():
 
 def test_no_scores_at_all_is_unassigned():
     empty = pd.DataFrame(index=["x", "y"])
-    best = best_type(
-        type_scores(empty, types_of("lineage")), unassigned="unassigned", min_score=2, min_margin=0.5
-    )
+    best = best_type(type_scores(empty, types_of("lineage")), unassigned="unassigned", min_score=2, min_margin=0.5)
     assert best["label"].tolist() == ["unassigned"] * 2
 
 

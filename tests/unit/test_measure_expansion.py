@@ -29,9 +29,7 @@ def design_table(*samples):
 
 
 def values_of(table, sample, *, standardised, scope="all", column="value"):
-    rows = table[
-        (table["sample"] == sample) & (table["scope"] == scope) & (table["standardised"] == standardised)
-    ]
+    rows = table[(table["sample"] == sample) & (table["scope"] == scope) & (table["standardised"] == standardised)]
     return rows.set_index("metric")[column]
 
 
@@ -142,9 +140,7 @@ def test_no_sample_large_enough_gives_missing_values():
 
 
 def test_cells_without_receptor_are_not_singletons():
-    with_bare = measure_expansion(
-        clonotype_table(a1=[*UNEVEN, 0, 0]), None, design_table("a1"), 0, **SETTINGS
-    )[0]
+    with_bare = measure_expansion(clonotype_table(a1=[*UNEVEN, 0, 0]), None, design_table("a1"), 0, **SETTINGS)[0]
     without = measure_expansion(clonotype_table(a1=UNEVEN), None, design_table("a1"), 0, **SETTINGS)[0]
     pd.testing.assert_frame_equal(with_bare, without)
 
@@ -213,9 +209,7 @@ def test_only_t_cells_count_unless_asked():
     strict = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS)[0]
     assert values_of(strict, "a1", standardised=False)["expanded_share"] == 0
     assert values_of(strict, "a1", standardised=False)["receptor_cells"] == 60
-    every = measure_expansion(
-        clonotypes, cells, design_table("a1"), 0, **{**SETTINGS, "t_cells_only": False}
-    )[0]
+    every = measure_expansion(clonotypes, cells, design_table("a1"), 0, **{**SETTINGS, "t_cells_only": False})[0]
     assert values_of(every, "a1", standardised=False)["expanded_share"] == pytest.approx(0.4)
 
 

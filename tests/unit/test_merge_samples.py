@@ -10,9 +10,7 @@ def tables():
     two = make_counts([[7, 8]], ["B", "C"], ["S2"])
     two.var["gene_id"] = ["", "ENSG3"]
     names = list(one.obs_names) + list(two.obs_names)
-    quality = pd.DataFrame(
-        {"sample": ["S1", "S1", "S1", "S2"], "keep": [True, True, False, True]}, index=names
-    )
+    quality = pd.DataFrame({"sample": ["S1", "S1", "S1", "S2"], "keep": [True, True, False, True]}, index=names)
     doublets = pd.DataFrame(
         {"sample": ["S1", "S1", "S2"], "doublet": [False, True, False]}, index=[*names[:2], names[3]]
     )

@@ -94,7 +94,5 @@ def test_visits_run_from_light_to_dark():
 @pytest.mark.parametrize("colour", [*read_cell_types()["colour"].unique(), "#000000", "#FFFFFF"])
 def test_text_has_a_contrast_of_at_least_4_5(colour):
     # WCAG 2.2 contrast ratio; black or white always reaches 4.58.
-    light, dark = sorted(
-        [palette.luminance(colour), palette.luminance(palette.text_on(colour))], reverse=True
-    )
+    light, dark = sorted([palette.luminance(colour), palette.luminance(palette.text_on(colour))], reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5

@@ -81,9 +81,7 @@ def test_step_down_max_t_equals_brute_force():
     values = rng.normal(size=(8, 4))
     values[:3, 2] += 4
     is_a = np.arange(8) < 3
-    table = np.array(
-        [absolute_welch(values[labels], values[~labels], axis=0) for labels in all_labelings(is_a)]
-    )
+    table = np.array([absolute_welch(values[labels], values[~labels], axis=0) for labels in all_labelings(is_a)])
     observed = absolute_welch(values[is_a], values[~is_a], axis=0)
     order = np.argsort(-observed)
     expected, floor = np.empty(4), 0.0
@@ -160,9 +158,7 @@ def test_too_few_patients_give_no_p():
 
 def test_no_spread_stays_finite():
     is_a = np.arange(8) < 3
-    values = np.column_stack(
-        [np.full(8, 0.1), is_a * 1.0, 1e9 + is_a, np.random.default_rng(0).normal(size=8)]
-    )
+    values = np.column_stack([np.full(8, 0.1), is_a * 1.0, 1e9 + is_a, np.random.default_rng(0).normal(size=8)])
     result = permute_labels(values, is_a, 0)
     assert np.isfinite(result.statistic).all()
     assert result.p[0] == 1.0

@@ -56,8 +56,7 @@ def test_every_mistake_is_told_at_once(tmp_path):
 
 def test_a_contrast_that_the_sheets_cannot_answer_stops_before_any_job(tmp_path):
     (tmp_path / "cohort.yaml").write_text(
-        "title: x\nvisits: [a, b]\ncontrasts:\n"
-        "  - {name: c, estimand: response_by_visit, reference: a, target: b}\n"
+        "title: x\nvisits: [a, b]\ncontrasts:\n  - {name: c, estimand: response_by_visit, reference: a, target: b}\n"
     )
     (tmp_path / "patients.tsv").write_text("patient\tbest_response\nP1\tPR\nP2\tPR\n")
     rows = [f"P{i}_{visit}\tP{i}\t{visit}" for i in (1, 2) for visit in "ab"]

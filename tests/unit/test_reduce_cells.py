@@ -56,9 +56,7 @@ def test_groups_separate_and_batches_mix():
         one, two = scores[labels == levels[0]], scores[labels == levels[1]]
         return np.linalg.norm(one.mean(axis=0) - two.mean(axis=0)) / scores.std()
 
-    assert gap("X_integrated", batch.to_numpy(), ("b1", "b2")) < 0.5 * gap(
-        "X_pca", batch.to_numpy(), ("b1", "b2")
-    )
+    assert gap("X_integrated", batch.to_numpy(), ("b1", "b2")) < 0.5 * gap("X_pca", batch.to_numpy(), ("b1", "b2"))
     assert gap("X_integrated", truth, ("a", "b")) > 2
 
 

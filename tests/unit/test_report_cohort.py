@@ -88,9 +88,7 @@ def test_payloads_in_any_text_are_shown_as_text(payload):
     tables = tables_of()
     tables["notes"] = tables["notes"].assign(message=payload, file=payload)
     tables["contrasts"] = tables["contrasts"].assign(note=payload)
-    tables["recovery"] = tables["recovery"].assign(
-        verdict=lambda t: t["verdict"].where(t["planted"] == 0, payload)
-    )
+    tables["recovery"] = tables["recovery"].assign(verdict=lambda t: t["verdict"].where(t["planted"] == 0, payload))
     study = {
         **STUDY,
         "title": payload,
@@ -152,9 +150,7 @@ def test_recovered_and_missed_effects_are_named():
 
 
 def test_declared_subsets_form_the_primary_family():
-    contrasts = [
-        {**item, "subsets": ["treg"]} if item["family"] == "primary" else item for item in STUDY["contrasts"]
-    ]
+    contrasts = [{**item, "subsets": ["treg"]} if item["family"] == "primary" else item for item in STUDY["contrasts"]]
     page = page_of(study={**STUDY, "contrasts": contrasts})
     primary = page.split("Composition: primary family")[1].split("Composition: other contrasts")[0]
     assert primary.count("<tr>") == 2
@@ -237,9 +233,7 @@ def test_outside_a_family_p_decides():
 
 
 def test_markup_is_kept_and_all_else_is_escaped():
-    assert (
-        tag("p", "<b>", Html("<i>x</i>"), None, class_='a"b') == '<p class="a&quot;b">&lt;b&gt;<i>x</i></p>'
-    )
+    assert tag("p", "<b>", Html("<i>x</i>"), None, class_='a"b') == '<p class="a&quot;b">&lt;b&gt;<i>x</i></p>'
 
 
 def test_open_intervals_are_arrows_in_the_small_pictures():

@@ -29,9 +29,7 @@ def kinds(problems):
     return [(problem.line, problem.column, problem.kind) for problem in problems]
 
 
-@pytest.mark.parametrize(
-    "name", ["cohort", *SHEETS, *(f"settings/{name}" for name in schemas.section_names())]
-)
+@pytest.mark.parametrize("name", ["cohort", *SHEETS, *(f"settings/{name}" for name in schemas.section_names())])
 def test_every_schema_is_valid_and_closed_and_described(name):
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
@@ -73,9 +71,7 @@ def test_merge_overlays_mappings_and_replaces_lists():
 
 def test_order_of_precedence(tmp_path):
     folder = write_cohort(tmp_path, yaml=SOUND_YAML + "seed: 2\n")
-    cohort, _ = examine_cohort(
-        folder, {"device": "gpu"}, base={"seed": 1, "device": "cpu", "species": "human"}
-    )
+    cohort, _ = examine_cohort(folder, {"device": "gpu"}, base={"seed": 1, "device": "cpu", "species": "human"})
     assert (cohort.config["seed"], cohort.config["device"], cohort.config["time_unit"]) == (
         2,
         "gpu",
@@ -126,9 +122,7 @@ def test_config_mistakes_are_told_with_line_and_remedy(tmp_path, extra, line, co
     assert words in problem.message
 
 
-@pytest.mark.parametrize(
-    "word", ["on", "no", "yes", "1_000", "12:30", "2024-01-01", "007", "0x1F", ".inf", ".nan"]
-)
+@pytest.mark.parametrize("word", ["on", "no", "yes", "1_000", "12:30", "2024-01-01", "007", "0x1F", ".inf", ".nan"])
 def test_words_that_yaml_would_reinterpret_must_be_quoted(tmp_path, word):
     yaml = f"title: T\nvisits:\n  - baseline\n  - {word}\n"
     folder = write_cohort(tmp_path, yaml=yaml, samples="sample\tpatient\tvisit\n")
@@ -182,9 +176,7 @@ def test_missing_required_keys_are_both_reported(tmp_path):
 
 
 def test_keys_of_the_workflow_are_passed_over(tmp_path):
-    assert not config_faults(
-        tmp_path, SOUND_YAML, overrides={"cohort": "x"}, base={"cohort": "y", "pathvars": {}}
-    )
+    assert not config_faults(tmp_path, SOUND_YAML, overrides={"cohort": "x"}, base={"cohort": "y", "pathvars": {}})
 
 
 def test_values_of_any_type_are_worded(tmp_path):

@@ -98,7 +98,11 @@ def test_branch_cells(counts, tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="disk"), store.whole(tmp_path / "x.tsv") as part:
-        part.write_text("half a")
-        raise RuntimeError("disk full")
+    def fail():
+        with store.whole(tmp_path / "x.tsv") as part:
+            part.write_text("half a")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        fail()
     assert list(tmp_path.iterdir()) == []
