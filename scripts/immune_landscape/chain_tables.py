@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from immune_landscape.input_files import Place, content_of, quoted, read_text_table
+from immune_landscape.input_files import Place, content_of, read_text_table
+from immune_landscape.text_files import quoted
 
 VJ_LOCI = ("TRA", "TRG", "IGK", "IGL")
 VDJ_LOCI = ("TRB", "TRD", "IGH")
+TCR_LOCI = ("TRA", "TRB", "TRG", "TRD")
 B_LOCI = ("IGH", "IGK", "IGL")
 CALLS = ("v_call", "d_call", "j_call", "c_call")
 #: Cell Ranger writes None or nothing, R writes NA.

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from immune_landscape.cohort import Cohort, design_table, examine_cohort
+from immune_landscape.cohort_checks import FILE_LAYERS
 from immune_landscape.config_checks import is_simulated
 from immune_landscape.data_files import shown_path
 from immune_landscape.designs import GROUP_COLUMNS, check_contrast
 from immune_landscape.errors import DesignError, InputError, Problem, ProblemsError
 from immune_landscape.identifiers import personal_kind
-from immune_landscape.text_files import shown
+from immune_landscape.strict_yaml import top_key
+from immune_landscape.text_files import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from immune_landscape.input_files import Place
     from immune_landscape.input_probes import Counts
 
-FILE_LAYERS = ("gex", "tcr", "bulk_tcr")
 DESIGN_COLUMNS = (
     *("patient", "sample", "visit", "tissue", "batch", "arm", "best_response", "evaluable"),
     *("visits", "tissues", "contrasts", "responders", "strata", "extra_columns"),
@@ -116,9 +117,7 @@ def stopping_contrasts(cohort: Cohort) -> list[Problem]:
 
 def _shakes_contrasts(problems: list[Problem]) -> bool:
     """Return whether a mistake touches what contrasts are built from, so that a verdict on them would be a guess."""
-    return any(
-        not problem.line or problem.column.split(".")[0].split("[")[0] in {*DESIGN_COLUMNS, ""} for problem in problems
-    )
+    return any(not problem.line or top_key(problem.column) in {*DESIGN_COLUMNS, ""} for problem in problems)
 
 
 def contrast_problems(cohort: Cohort, *, min_pairs: int) -> tuple[list[Problem], list[Problem]]:
@@ -185,7 +184,7 @@ class _Look:
                 yield
         except InputError as error:
             message = str(error).removeprefix(f"{place}: ")
-            named = f"{shown(place.path.name)} {message}"
+            named = f"{printable(place.path.name)} {message}"
             self.problems.append(Problem(self.sheet, line, layer, named, "unusable_file"))
 
     def counts(self, place: Place) -> Counts:
@@ -248,7 +247,7 @@ def _check_gex(look: _Look, line: int, sample: str, label: str, path: str) -> li
     """Return the barcodes of a sample, or none without a usable file."""
     if not path:
         return None
-    from immune_landscape.h5ad_files import kept_columns, rows_of
+    from immune_landscape.h5ad_files import kept_columns, sample_rows
     from immune_landscape.input_files import Place, find_barcodes
 
     place = Place(Path(path), sample)
@@ -256,7 +255,7 @@ def _check_gex(look: _Look, line: int, sample: str, label: str, path: str) -> li
         found = look.counts(place)
         kept_columns(found.cells.iloc[:0], look.inputs["keep_columns"], place)
         column = look.inputs["gex_sample_column"] if len(found.cells.columns) else None
-        ids = found.cells.index[rows_of(found.cells, column, label, place)]
+        ids = found.cells.index[sample_rows(found.cells, column, label, place)]
         barcodes = find_barcodes(ids, look.inputs["barcode_pattern"], place)
         _note_counts(look, line, found, len(ids))
         return [str(barcode) for barcode in barcodes]
@@ -264,11 +263,13 @@ def _check_gex(look: _Look, line: int, sample: str, label: str, path: str) -> li
 
 
 def _note_counts(look: _Look, line: int, found: Counts, cells: int) -> None:
+    from immune_landscape.gene_names import has_mitochondrial
+
     for kind, message in found.notes:
         look.note(line, "gex", message, kind)
     if not cells:
         look.note(line, "gex", "holds no cell", "empty_sample")
-    if not found.genes.index.astype(str).str.upper().str.startswith("MT-").any():
+    if not has_mitochondrial(found.genes.index):
         message = "the genes include no mitochondrial one, so cells cannot be judged by them"
         look.note(line, "gex", message, "no_mt_genes")
 
@@ -359,7 +360,7 @@ def _sheets(folder: Path) -> list[Path]:
 
 
 def _described_members(path: Path, root: Path) -> list[tuple[str, str, int, str, str]]:
-    from immune_landscape.input_probes import matrix_members
+    from immune_landscape.ten_x_files import matrix_members
 
     return [_described(member, root, "", "") for member in matrix_members(path) if member.is_file()]
 

@@ -11,9 +11,9 @@ from immune_landscape import cohort_checks as checks
 from immune_landscape.config_checks import config_problems, is_simulated
 from immune_landscape.data_files import root_folder, shown_path
 from immune_landscape.errors import Problem, ProblemsError
-from immune_landscape.schemas import Place, config_schema, fill_defaults, load_schema, merge, schema_problems
+from immune_landscape.schemas import Location, config_schema, fill_defaults, load_schema, merge, schema_problems
 from immune_landscape.sheets import Sheet, read_sheet, typed_columns
-from immune_landscape.strict_yaml import KeyPath, YamlFile, dotted, read_yaml
+from immune_landscape.strict_yaml import KeyPath, YamlFile, dotted, read_yaml, top_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ class _Config:
     file: YamlFile
     overrides: Mapping[str, Any]
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> Location:
         inner: Any = self.overrides
         for part in path:
             inner = inner.get(part) if isinstance(inner, Mapping) else None
@@ -153,7 +153,7 @@ def examine_cohort(
     found = checks.Tables(patients[0], samples[0], populations[0], measures[0])
     problems += checks.sheet_problems(found, config.effective, config.unsound, config.place, _faulty_cells(problems))
     root, root_problems = _root(folder, config, data_root)
-    resolved, path_problems = checks.resolved_paths(samples[0], root, config.effective, config.place)
+    resolved, path_problems = checks.resolved_paths(samples[0], root, config.effective)
     notes = [note for _, _, noted in (patients, samples, populations, measures) for note in noted]
     notes += checks.sheet_notes(found, config.effective)
     cohort = _assemble(folder, config, found, resolved, root, notes)
@@ -203,7 +203,7 @@ def _read_config(folder: Path, overrides: Mapping[str, Any], base: Mapping[str, 
     found = [] if unreadable else schema_problems(schema, values, config.place)
     told = {(problem.line, problem.column) for problem in file.problems}
     problems = [*file.problems, *(problem for problem in found if (problem.line, problem.column) not in told)]
-    unsound = {problem.column.split(".")[0].split("[")[0] for problem in problems} - {""}
+    unsound = {top_key(problem.column) for problem in problems} - {""}
     return _Config(_sound(values, unsound | ({"visits"} - set(values))), problems, unsound, file, upper)
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from immune_landscape.config_checks import PlaceOf, case_twins, is_simulated
+from immune_landscape.config_checks import LocationOf, case_twins, is_simulated
 from immune_landscape.data_files import resolve_path
 from immune_landscape.errors import Problem
 from immune_landscape.strict_yaml import KeyPath, dotted
-from immune_landscape.text_files import did_you_mean, listed, shown
+from immune_landscape.text_files import did_you_mean, listed, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Tables:
 
 
 def sheet_problems(
-    tables: Tables, config: Mapping[str, Any], unsound: set[str], place_of: PlaceOf, faulty: Cells
+    tables: Tables, config: Mapping[str, Any], unsound: set[str], place_of: LocationOf, faulty: Cells
 ) -> list[Problem]:
     """Return what is wrong between rows and between sheets.
 
@@ -115,7 +115,9 @@ def _repeated_patients(table: Table) -> list[Problem]:
             continue
         before, earlier = first.setdefault(patient, (line, response))
         if before != line and response != earlier:
-            message = f"{shown(response)} for {patient}, but {shown(earlier)} on line {before}; keep the right row"
+            message = (
+                f"{printable(response)} for {patient}, but {printable(earlier)} on line {before}; keep the right row"
+            )
             problems.append(table.at(line, "best_response", message, "conflicting_response"))
         elif before != line:
             message = f"patient {patient} already used on line {before}"
@@ -141,7 +143,7 @@ def _twins(table: Table, columns: tuple[str, ...]) -> list[Problem]:
         for first, second in case_twins(dict.fromkeys(cell for cell in cells if cell)):
             line = cells.index[cells == second][0]
             earlier = cells.index[cells == first][0]
-            message = f"{shown(second)} and {shown(first)} (line {earlier}) differ only in case"
+            message = f"{printable(second)} and {printable(first)} (line {earlier}) differ only in case"
             problems.append(table.at(line, column, message, "case_twin"))
     return problems
 
@@ -154,7 +156,7 @@ def _unknown(table: Table, column: str, source: Table, faulty: Cells) -> list[Pr
     for line, value in table.frame[column].items():
         if not value or value in known or (table.label, line, column) in faulty:
             continue
-        message = f"{shown(value)} is not in {Path(source.label).name}{did_you_mean(value, known)}"
+        message = f"{printable(value)} is not in {Path(source.label).name}{did_you_mean(value, known)}"
         problems.append(table.at(line, column, message, f"unknown_{column}"))
     return problems
 
@@ -214,7 +216,7 @@ def _shared_files(table: Table, config: Mapping[str, Any]) -> list[Problem]:
             key = (path, (label or sample) if many and column != "bulk_tcr" else "")
             first = seen.setdefault(key, line) if path else line
             if first != line:
-                message = f"{shown(path)} is already used on line {first}" + _shared_hint(column, many)
+                message = f"{printable(path)} is already used on line {first}" + _shared_hint(column, many)
                 problems.append(table.at(line, column, message, "file_used_twice"))
     return problems
 
@@ -243,7 +245,7 @@ def _mixed_units(table: Table) -> list[Problem]:
     for line, measure, unit in table.frame[["measure", "unit"]].itertuples():
         before, known = first.setdefault(measure, (line, unit))
         if measure and unit != known and line not in table.broken:
-            message = f"{shown(unit)} for {shown(measure)}, but {shown(known)} on line {before}"
+            message = f"{printable(unit)} for {printable(measure)}, but {printable(known)} on line {before}"
             problems.append(table.at(line, "unit", message, "mixed_units"))
     return problems
 
@@ -276,7 +278,7 @@ def held_layers(tables: Tables) -> list[str]:
     return held + [name for name, table in tables.optional().items() if len(table.frame)]
 
 
-def _empty_layers(tables: Tables, config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
+def _empty_layers(tables: Tables, config: Mapping[str, Any], place_of: LocationOf) -> list[Problem]:
     held = held_layers(tables)
     problems = []
     for i, layer in enumerate(config.get("layers", ())):
@@ -289,7 +291,7 @@ def _empty_layers(tables: Tables, config: Mapping[str, Any], place_of: PlaceOf) 
 
 
 def resolved_paths(
-    samples: Table | None, root: Path, config: Mapping[str, Any], place_of: PlaceOf
+    samples: Table | None, root: Path, config: Mapping[str, Any]
 ) -> tuple[dict[str, list[str]], list[Problem]]:
     """Resolve the data paths of samples.tsv.
 
@@ -301,8 +303,6 @@ def resolved_paths(
         Folder that paths are relative to.
     config
         Effective config. Without the layer of a column its paths are dropped.
-    place_of
-        Tells the file and line of a config key path.
 
     Returns
     -------

@@ -7,11 +7,11 @@ from typing import Any
 
 from immune_landscape.errors import Problem
 from immune_landscape.identifiers import id_fault
-from immune_landscape.schemas import Place, load_schema
+from immune_landscape.schemas import Location, load_schema
 from immune_landscape.strict_yaml import KeyPath, dotted
-from immune_landscape.text_files import did_you_mean, listed, shown
+from immune_landscape.text_files import did_you_mean, listed, printable
 
-PlaceOf = Callable[[KeyPath], Place]
+LocationOf = Callable[[KeyPath], Location]
 SIMULATED_ROOT = "simulated"
 
 
@@ -20,7 +20,7 @@ def is_simulated(config: Mapping[str, Any]) -> bool:
     return config["data_root"] == SIMULATED_ROOT
 
 
-def config_problems(config: Mapping[str, Any], unsound: set[str], place_of: PlaceOf) -> list[Problem]:
+def config_problems(config: Mapping[str, Any], unsound: set[str], place_of: LocationOf) -> list[Problem]:
     """Return what is wrong between keys of the config.
 
     Parameters
@@ -52,7 +52,7 @@ def config_problems(config: Mapping[str, Any], unsound: set[str], place_of: Plac
     return problems
 
 
-def _listed_ids(config: Mapping[str, Any], unsound: set[str], place_of: PlaceOf) -> list[Problem]:
+def _listed_ids(config: Mapping[str, Any], unsound: set[str], place_of: LocationOf) -> list[Problem]:
     problems = []
     for key in ("visits", "tissues"):
         for i, value in enumerate(config[key] if key not in unsound else ()):
@@ -77,7 +77,7 @@ def case_twins(values: Iterable[str]) -> list[tuple[str, str]]:
     return twins
 
 
-def _column_keys(config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
+def _column_keys(config: Mapping[str, Any], place_of: LocationOf) -> list[Problem]:
     problems = []
     for sheet in ("patients", "samples"):
         standard = {**load_schema("patients")["properties"], **load_schema("samples")["properties"]}
@@ -86,21 +86,29 @@ def _column_keys(config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
                 path: KeyPath = ("extra_columns", sheet, name)
                 message = "is the name of a standard column; choose another"
                 problems.append(Problem(*place_of(path), dotted(path), message, "clash"))
+    # Both sheets are joined in the design table, where a name can stand for one column only.
+    for name in config["extra_columns"].get("samples", {}):
+        if name in config["extra_columns"].get("patients", {}):
+            path = ("extra_columns", "samples", name)
+            message = "is also an extra column of patients; give one of them another name"
+            problems.append(Problem(*place_of(path), dotted(path), message, "clash"))
     problems += _known_column(("batch_key",), config["batch_key"], "samples", config, place_of)
     for i, name in enumerate(config["strata"]):
         problems += _known_column(("strata", i), name, "patients", config, place_of)
     return problems
 
 
-def _known_column(path: KeyPath, name: str, sheet: str, config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
+def _known_column(
+    path: KeyPath, name: str, sheet: str, config: Mapping[str, Any], place_of: LocationOf
+) -> list[Problem]:
     known = [*load_schema(sheet)["properties"], *config["extra_columns"].get(sheet, {})]
     if name in known:
         return []
-    message = f"{shown(name)} is not a column of {sheet}.tsv{did_you_mean(name, known)}"
+    message = f"{printable(name)} is not a column of {sheet}.tsv{did_you_mean(name, known)}"
     return [Problem(*place_of(path), dotted(path), message, "unknown_column")]
 
 
-def _contrast_names(config: Mapping[str, Any], place_of: PlaceOf) -> list[Problem]:
+def _contrast_names(config: Mapping[str, Any], place_of: LocationOf) -> list[Problem]:
     problems = []
     first: dict[str, int] = {}
     for i, contrast in enumerate(config["contrasts"]):
@@ -117,7 +125,7 @@ def _contrast_problems(
     path: KeyPath,
     config: Mapping[str, Any],
     unsound: set[str],
-    place_of: PlaceOf,
+    place_of: LocationOf,
 ) -> list[Problem]:
     problems = []
     lists = {"visit": "visits", "tissue": "tissues"}
@@ -130,7 +138,7 @@ def _contrast_problems(
     for key, factor in levels.items():
         known, value, here = config[lists[factor]], contrast[key], (*path, key)
         if value and value not in known and lists[factor] not in unsound:
-            message = f"{shown(value)}, expected one of {listed(known)}{did_you_mean(value, known)}"
+            message = f"{printable(value)}, expected one of {listed(known)}{did_you_mean(value, known)}"
             problems.append(Problem(*place_of(here), dotted(here), message, "unknown_level"))
     here = (*path, "target")
     if contrast["estimand"] != "baseline" and not contrast["target"]:

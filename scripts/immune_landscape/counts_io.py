@@ -36,7 +36,8 @@ class NotedCounts:
     Attributes
     ----------
     counts
-        AnnData as ``read_counts`` returns it.
+        ``X`` CSR int32 raw counts, cells x genes; ``obs_names`` ``<sample>:<barcode>``; obs columns
+        sample, barcode and input_*; ``var_names`` unique symbols; var column gene_id.
     notes
         ``(kind, message)`` pairs.
     """
@@ -54,8 +55,8 @@ def read_counts(
     keep_columns: Sequence[str] = (),
     barcode_pattern: str = BARCODE_PATTERN,
     species: str = "human",
-) -> AnnData:
-    """Read the raw counts of one sample.
+) -> NotedCounts:
+    """Read the raw counts of one sample, with notes on how they were read.
 
     Parameters
     ----------
@@ -78,9 +79,8 @@ def read_counts(
 
     Returns
     -------
-    AnnData
-        ``X`` CSR int32 raw counts, cells x genes; ``obs_names`` ``<sample>:<barcode>``; obs columns
-        sample, barcode and input_*; ``var_names`` unique symbols; var column gene_id.
+    NotedCounts
+        Counts and notes.
 
     Raises
     ------
@@ -90,46 +90,8 @@ def read_counts(
 
     Notes
     -----
-    Of an h5ad the first of X, ``layers["counts"]`` and raw.X that is raw counts is taken;
-    ``read_noted_counts`` also tells which. Repeated symbols: see ``gene_names.unique_symbols``.
-    """
-    return read_noted_counts(
-        path,
-        sample=sample,
-        label=label,
-        sample_column=sample_column,
-        keep_columns=keep_columns,
-        barcode_pattern=barcode_pattern,
-        species=species,
-    ).counts
-
-
-def read_noted_counts(
-    path: str | Path,
-    *,
-    sample: str,
-    label: str | None,
-    sample_column: str | None,
-    keep_columns: Sequence[str],
-    barcode_pattern: str,
-    species: str,
-) -> NotedCounts:
-    """Read the raw counts of one sample with notes on how they were read.
-
-    Parameters
-    ----------
-    path, sample, label, sample_column, keep_columns, barcode_pattern, species
-        As for ``read_counts``.
-
-    Returns
-    -------
-    NotedCounts
-        Counts and notes.
-
-    Raises
-    ------
-    InputError
-        As ``read_counts``.
+    Of an h5ad the first of X, ``layers["counts"]`` and raw.X that is raw counts is taken,
+    and a note tells which. Repeated symbols: see ``gene_names.unique_symbols``.
     """
     place = Place(Path(path), sample)
     source = _read_source(place, label or sample, sample_column)

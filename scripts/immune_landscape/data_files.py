@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from immune_landscape.text_files import did_you_mean, shown
+from immune_landscape.text_files import did_you_mean, printable
 
 
 def shown_path(path: Path) -> str:
@@ -34,25 +34,25 @@ def root_folder(folder: Path, data_root: str) -> tuple[Path, str | None]:
         What is wrong with it.
     """
     if "\0" in data_root:
-        return folder, f"{shown(data_root)} holds a NUL character"
+        return folder, f"{printable(data_root)} holds a NUL character"
     if not data_root.startswith("package:"):
         root = folder / data_root
         return (
             root,
-            None if root.is_dir() else f"{shown(data_root)} is not a folder; it is relative to the cohort folder",
+            None if root.is_dir() else f"{printable(data_root)} is not a folder; it is relative to the cohort folder",
         )
     package, _, inside = data_root.removeprefix("package:").partition("/")
     if not package.isidentifier() or ".." in PurePosixPath(inside).parts or inside.startswith("/"):
         return (
             folder,
-            f"{shown(data_root)}, expected package:<name>/<folder>, such as package:scirpy/tests/data",
+            f"{printable(data_root)}, expected package:<name>/<folder>, such as package:scirpy/tests/data",
         )
     # find_spec of a top-level name locates the package without importing it.
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return folder, f"the Python package {package} is not installed"
     root = Path(spec.submodule_search_locations[0]) / inside
-    return root, None if root.is_dir() else f"the installed package {package} has no folder {shown(inside)}"
+    return root, None if root.is_dir() else f"the installed package {package} has no folder {printable(inside)}"
 
 
 def resolve_path(cell: str, root: Path, *, outside: bool, must_exist: bool) -> tuple[str, tuple[str, str] | None]:
@@ -80,23 +80,23 @@ def resolve_path(cell: str, root: Path, *, outside: bool, must_exist: bool) -> t
         fault = _form_fault(cell, outside) or _place_fault(cell, root, outside, must_exist)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is a loop of links"
-        fault = "bad_path", f"{shown(cell)} cannot be followed: {reason}"
+        fault = "bad_path", f"{printable(cell)} cannot be followed: {reason}"
     return ("", fault) if fault else (str(root / cell), None)
 
 
 def _form_fault(cell: str, outside: bool) -> tuple[str, str] | None:
     if any(ord(letter) < 32 for letter in cell):
-        return "bad_path", f"{shown(cell)} holds a control character"
+        return "bad_path", f"{printable(cell)} holds a control character"
     if "://" in cell:
-        return "bad_path", f"{shown(cell)} is a URL; fetch the file and give its path"
+        return "bad_path", f"{printable(cell)} is a URL; fetch the file and give its path"
     if cell.startswith("~"):
-        return "bad_path", f"{shown(cell)}: '~' is not expanded; write a path relative to data_root"
+        return "bad_path", f"{printable(cell)}: '~' is not expanded; write a path relative to data_root"
     if "\\" in cell:
-        return "bad_path", f"{shown(cell)}: write '/' between folders, not '\\'"
+        return "bad_path", f"{printable(cell)}: write '/' between folders, not '\\'"
     if Path(cell).is_absolute() and not outside:
         return (
             "path_outside",
-            f"{shown(cell)} is absolute; make it relative to data_root, or set paths_outside: true",
+            f"{printable(cell)} is absolute; make it relative to data_root, or set paths_outside: true",
         )
     return None
 
@@ -106,25 +106,25 @@ def _place_fault(cell: str, root: Path, outside: bool, must_exist: bool) -> tupl
     if not outside and (lexical == ".." or lexical.startswith("../")):
         return (
             "path_outside",
-            f"{shown(cell)} leads out of data_root; set paths_outside: true if that is meant",
+            f"{printable(cell)} leads out of data_root; set paths_outside: true if that is meant",
         )
     path = root / cell
     if not path.exists():
         if path.is_symlink():
             path.resolve(strict=True)
-        return ("missing_file", f"{shown(cell)} not found in data_root{_near(path)}") if must_exist else None
+        return ("missing_file", f"{printable(cell)} not found in data_root{_near(path)}") if must_exist else None
     if not outside and not path.resolve().is_relative_to(root.resolve()):
         return (
             "path_outside",
-            f"{shown(cell)} is a link out of data_root; set paths_outside: true if that is meant",
+            f"{printable(cell)} is a link out of data_root; set paths_outside: true if that is meant",
         )
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        return "bad_path", f"{shown(cell)} is neither a file nor a folder, but a pipe, socket or device"
+        return "bad_path", f"{printable(cell)} is neither a file nor a folder, but a pipe, socket or device"
     return None
 
 
 def _near(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"; neither is its folder {shown(path.parent.name)}"
+        return f"; neither is its folder {printable(path.parent.name)}"
     return did_you_mean(path.name, sorted(entry.name for entry in path.parent.iterdir()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from immune_landscape.chain_tables import TCR_LOCI
 from immune_landscape.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ CHAIN_CATEGORIES = (
 RECEPTOR_COLUMNS = ("receptor_type", "receptor_subtype", "chain_pairing")
 
 _SAMPLE_COLUMNS = ("sample", "patient", "visit")
-_TCR_LOCI = ("TRA", "TRB", "TRG", "TRD")
 _FIELDS = {"v_call": "v_gene", "j_call": "j_gene", "junction_aa": "junction_aa", "junction": "junction"}
 _CHAINS = ("VJ_1", "VDJ_1")
 _CHAIN_COLUMNS = tuple(f"{chain[:-2].lower()}_{name}" for chain in _CHAINS for name in _FIELDS.values())
@@ -176,7 +176,7 @@ def _index_receptors(receptors: AnnData) -> AnnData:
     scirpy.pp.index_chains(indexed)
     scirpy.tl.chain_qc(indexed, key_added=RECEPTOR_COLUMNS)
     loci = scirpy.get.airr(indexed, "locus", list(_CHAINS))
-    indexed.obs["tcr_locus"] = loci.isin(_TCR_LOCI).any(axis=1)
+    indexed.obs["tcr_locus"] = loci.isin(TCR_LOCI).any(axis=1)
     return indexed
 
 

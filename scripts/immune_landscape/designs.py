@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from immune_landscape.errors import DesignError, Problem
-from immune_landscape.text_files import listed, shown
+from immune_landscape.text_files import listed, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -220,7 +220,7 @@ def _unknown_levels(design: pd.DataFrame, contrast: Contrast) -> list[tuple[str,
     return [
         (
             "unknown_level",
-            f"{key} is {shown(contrast.get(key, ''))}, expected a {factor} with samples: {listed(known)}",
+            f"{key} is {printable(contrast.get(key, ''))}, expected a {factor} with samples: {listed(known)}",
         )
         for key in keys
         if contrast.get(key) not in known

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.figures import counted, empty_figure, new_figure, shown, shown_parent, styled
-from immune_landscape.palette import FAINT, categorical, colours_of, group_styles
+from immune_landscape.display_text import counted, ordered_visits, shown, shown_parent
+from immune_landscape.figures import empty_figure, new_figure, styled
+from immune_landscape.palette import FAINT, GROUPS, categorical, colours_of, group_styles
 from immune_landscape.panels import label_clusters_on_data
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def draw_cells(
     )
     grid = figure.add_gridspec(1, 2, width_ratios=[6.9, 4.3])
     main = figure.add_subplot(grid[0])
-    visits = _visits(cells, study)
+    visits = ordered_visits(cells["visit"], study)[:MAX_VISITS]
     others = _small_axes(figure, grid[1], len(visits) + 1)
     for axes, visit in zip(others, visits, strict=False):
         _draw_visit(axes, drawn, visit, size, study)
@@ -125,12 +126,6 @@ def _subtitle(table: pd.DataFrame, cells: pd.DataFrame, drawn: pd.DataFrame) -> 
     return text
 
 
-def _visits(cells: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
-    present = set(cells["visit"])
-    ordered = [visit for visit in study.get("visits") or [] if visit in present]
-    return (ordered + sorted(present - set(ordered)))[:MAX_VISITS]
-
-
 def _draw_labels(axes: Axes, cells: pd.DataFrame, size: float, study: Mapping[str, Any]) -> None:
     names = {str(label): shown(study, str(label)) for label in cells["label"].unique()}
     colours = colours_of(sorted(names))
@@ -144,9 +139,7 @@ def _draw_visit(axes: Axes, cells: pd.DataFrame, visit: str, size: float, study:
     _points(axes, cells, [FAINT] * len(cells), size * 0.25)
     _points(axes, here, [styles[group].colour for group in here["response"]], size * 0.4)
     axes.set_title(f"{shown(study, visit)}  {len(here):,} cells", fontsize=8)
-    counts = {
-        group: int((here["response"] == group).sum()) for group in ("responder", "non_responder", "") if group in styles
-    }
+    counts = {group: int((here["response"] == group).sum()) for group in GROUPS if group in styles}
     if set(counts) == {""}:
         return
     for at, (group, count) in enumerate(counts.items()):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from immune_landscape.figures import clip_text, counted, empty_figure, new_figure, shown, styled
-from immune_landscape.palette import CHAINS, MUTED, SIZE_CLASSES, group_styles
+from immune_landscape.display_text import clip_text, counted, shown
+from immune_landscape.figures import empty_figure, new_figure, styled
+from immune_landscape.palette import CHAINS, MUTED, SIZE_CLASSES, group_rank, group_styles
 from immune_landscape.panels import stacked_rows
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 TITLE = "T-cell receptors: chains and clonal expansion"
 EDGES = (0, 1, 2, 5, 20, float("inf"))
 """Upper ends of the size classes 1, 2, 3-5, 6-20 and more than 20 cells of a clonotype in a sample."""
-
-GROUPS = ("responder", "non_responder", "")
 
 
 @styled
@@ -89,7 +88,7 @@ def _order_samples(chain_qc: pd.DataFrame, design: pd.DataFrame, study: Mapping[
     response = design.drop_duplicates("sample").set_index("sample")["response"].fillna("").astype(str)
     visits = {name: at for at, name in enumerate(study.get("visits") or [])}
     samples["response"] = samples["sample"].map(response).fillna("")
-    samples["group"] = [GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in samples["response"]]
+    samples["group"] = samples["response"].map(group_rank)
     samples["order"] = samples["visit"].map(visits).fillna(len(visits))
     return samples.sort_values(["group", "patient", "order"], kind="stable").reset_index(drop=True)
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from immune_landscape.figures import clip_text, counted, empty_figure, new_figure, shown, styled
-from immune_landscape.palette import FAINT, LAYERS, MUTED, group_styles
+from immune_landscape.display_text import clip_text, counted, shown
+from immune_landscape.figures import empty_figure, new_figure, styled
+from immune_landscape.palette import FAINT, LAYERS, MUTED, group_rank, group_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TITLE = "Cohort: patients, visits and layers of data"
-GROUPS = ("responder", "non_responder", "")
 
 
 @styled
@@ -72,7 +72,7 @@ def _order_patients(design: pd.DataFrame) -> pd.DataFrame:
     table = table[names].fillna("").astype(str)
     if "response" not in table:
         table["response"] = ""
-    table["order"] = [GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in table["response"]]
+    table["order"] = table["response"].map(group_rank)
     return table.sort_values(["order"], kind="stable")
 
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.draw_contrasts import question_of
-from immune_landscape.figures import (
+from immune_landscape.display_text import (
     clip_text,
     counted,
-    empty_figure,
+    facts_of,
+    groups_of,
     interval_name,
-    new_figure,
+    levels_of,
     sentence,
     shown,
     shown_parent,
-    styled,
 )
-from immune_landscape.palette import colours_of, group_styles
+from immune_landscape.draw_contrasts import question_of
+from immune_landscape.figures import empty_figure, new_figure, styled
+from immune_landscape.palette import GROUPS, colours_of, group_rank, group_styles
 from immune_landscape.panels import paired_patients, panel_heading
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ SCALES = {
     "proportion": ("before_proportion", "after_proportion", 100.0, "% of {parent}"),
     "clr": ("before", "after", 1.0, "centred log ratio in {parent}"),
 }
-GROUPS = ("responder", "non_responder", "")
 
 
 @styled
@@ -99,8 +99,8 @@ def _draw_patients(
     )
     panels = figure.subplots(count, columns, squeeze=False).ravel()
     before, after, factor, label = SCALES[scale]
-    styles = group_styles(_groups(rows))
-    visits = _levels(rows, study)
+    styles = group_styles(groups_of(rows.iloc[0].to_dict()))
+    visits = levels_of(facts_of(study, str(rows["contrast"].iloc[0])))
     scaled = values.assign(before=values[before] * factor, after=values[after] * factor)
     for at, (axes, row) in enumerate(zip(panels, rows.to_dict("records"), strict=False)):
         paired_patients(axes, scaled[scaled["subset"] == row["subset"]], styles, visits, study)
@@ -117,17 +117,6 @@ def _draw_patients(
 def _parent_text(parent: str, study: Mapping[str, Any]) -> str:
     name = shown_parent(study, parent)
     return name[0].lower() + name[1:] if parent in ("all", "cells") else name
-
-
-def _groups(rows: pd.DataFrame) -> list[str]:
-    names = [str(rows[name].iloc[0] or "") for name in ("group_a", "group_b")]
-    return [name for name in names if name and name != "nan"]
-
-
-def _levels(rows: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
-    """Reference and target of the contrast; the reference alone for a contrast of one visit."""
-    facts = next(item for item in study["contrasts"] if item["name"] == rows["contrast"].iloc[0])
-    return [facts["reference"]] if facts["estimand"] == "baseline" else [facts["reference"], facts["target"]]
 
 
 def _draw_samples(table: pd.DataFrame, design: pd.DataFrame, parent: str, study: Mapping[str, Any]) -> Figure:
@@ -170,7 +159,7 @@ def _blocks(
     samples = table.drop_duplicates("sample")[["sample", "patient", "visit", "tissue"]].astype(str)
     response = design.drop_duplicates("sample").set_index("sample")["response"].fillna("").astype(str)
     samples["response"] = samples["sample"].map(response).fillna("")
-    samples["rank"] = [GROUPS.index(value) if value in GROUPS else len(GROUPS) for value in samples["response"]]
+    samples["rank"] = samples["response"].map(group_rank)
     samples = samples.sort_values(["rank", "patient"], kind="stable")
     order = {name: at for key in ("tissues", "visits") for at, name in enumerate(study.get(key) or [])}
     keys = ["tissue", "visit"] if len(set(samples["tissue"])) > 1 else ["visit"]

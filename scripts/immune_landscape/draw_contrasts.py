@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from immune_landscape.figures import interval_name, new_figure, sentence, shown, shown_parent, styled
+from immune_landscape.display_text import facts_of, interval_name, sentence, shown, shown_parent
+from immune_landscape.figures import new_figure, styled
 from immune_landscape.palette import INK, MUTED
 from immune_landscape.panels import forest_columns, forest_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EFFECT_LABEL = "difference of centred log ratios (natural log)"
 DIRECTIONS = {
     "baseline": ("less in {a}", "more in {a}"),
     "change": ("falls", "rises"),
@@ -46,35 +48,8 @@ def draw_contrasts(contrasts: pd.DataFrame, study: Mapping[str, Any], *, show_md
     dict
         Contrast -> figure.
     """
-    label = "difference of centred log ratios (natural log)"
-    return draw_forests(contrasts, study, item="subset", label=label, show_mde=show_mde)
-
-
-def draw_forests(
-    contrasts: pd.DataFrame, study: Mapping[str, Any], *, item: str, label: str, show_mde: bool
-) -> dict[str, Figure]:
-    """Draw one forest per contrast, in blocks by parent.
-
-    Parameters
-    ----------
-    contrasts
-        Table of contrasts.
-    study
-        Facts of the cohort.
-    item
-        Column that names a row: ``subset`` or ``metric``.
-    label
-        Of the effect axis.
-    show_mde
-        Whether a band shows the detectable effect.
-
-    Returns
-    -------
-    dict
-        Contrast -> figure.
-    """
     return {
-        str(name): _draw_forest(table.reset_index(drop=True), study, item, label, show_mde)
+        str(name): _draw_forest(table.reset_index(drop=True), study, show_mde)
         for name, table in contrasts.groupby("contrast", sort=False)
     }
 
@@ -119,8 +94,7 @@ def direction_of(table: pd.DataFrame, study: Mapping[str, Any]) -> tuple[str, st
 
 
 def _words(table: pd.DataFrame, study: Mapping[str, Any]) -> dict[str, str]:
-    declared = [row for row in study.get("contrasts") or [] if row["name"] == table["contrast"].iloc[0]]
-    facts = declared[0] if declared else {}
+    facts = facts_of(study, str(table["contrast"].iloc[0]))
     groups = table[table["group_a"].fillna("") != ""]
     words = {"a": "first group", "b": "second group"}
     if len(groups):
@@ -134,7 +108,7 @@ def _words(table: pd.DataFrame, study: Mapping[str, Any]) -> dict[str, str]:
     return words | ends
 
 
-def _draw_forest(table: pd.DataFrame, study: Mapping[str, Any], item: str, label: str, show_mde: bool) -> Figure:
+def _draw_forest(table: pd.DataFrame, study: Mapping[str, Any], show_mde: bool) -> Figure:
     interval = interval_name(study)
     figure = new_figure(
         11.5,
@@ -147,7 +121,7 @@ def _draw_forest(table: pd.DataFrame, study: Mapping[str, Any], item: str, label
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4.6, 5])
     forest_rows(left, table, show_mde=show_mde)
     forest_columns(right, table, interval)
-    names = [shown(study, str(name)) for name in table[item]]
+    names = [shown(study, str(name)) for name in table["subset"]]
     left.set_yticks(range(len(table)), names)
     for tick, status in zip(left.get_yticklabels(), table["status"], strict=True):
         tick.set_color(INK if status == "tested" else MUTED)
@@ -155,7 +129,7 @@ def _draw_forest(table: pd.DataFrame, study: Mapping[str, Any], item: str, label
     left.tick_params(axis="y", length=0)
     left.spines["left"].set_visible(False)
     low, high = direction_of(table, study)
-    left.set_xlabel(f"← {low}   |   {high} →\n{label}", fontsize=7.5)
+    left.set_xlabel(f"← {low}   |   {high} →\n{EFFECT_LABEL}", fontsize=7.5)
     return figure
 
 

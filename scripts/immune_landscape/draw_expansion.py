@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.draw_contrasts import question_of
-from immune_landscape.figures import (
+from immune_landscape.display_text import (
     counted,
-    draw_key,
-    empty_figure,
+    facts_of,
+    groups_of,
     interval_name,
-    new_figure,
+    levels_of,
+    ordered_visits,
     sentence,
     shown,
-    styled,
 )
-from immune_landscape.palette import group_styles
+from immune_landscape.draw_contrasts import question_of
+from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
+from immune_landscape.palette import GROUPS, group_styles
 from immune_landscape.panels import paired_patients, panel_heading
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ METRICS = {
     "hill_1": "Hill q = 1",
     "hill_2": "Hill q = 2",
 }
-GROUPS = ("responder", "non_responder", "")
 TITLE = "Clonal expansion and diversity"
 
 
@@ -112,7 +112,7 @@ def _draw_overview(metrics: pd.DataFrame, wanted: list[str], study: Mapping[str,
         footer="Bars: 2.5-97.5 % of the random draws, the spread due to subsampling alone, not to patients.",
     )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    visits = _visits(values, study)
+    visits = ordered_visits(values["visit"], study)
     for axes, metric in zip(panels, wanted, strict=False):
         _draw_visits(axes, values[values["metric"] == metric], visits, study)
         axes.set_title(METRICS.get(metric, metric), fontsize=8.5)
@@ -121,12 +121,6 @@ def _draw_overview(metrics: pd.DataFrame, wanted: list[str], study: Mapping[str,
     _label_groups(panels[0], values, study)
     draw_key(figure, list(panels[:1]))
     return figure
-
-
-def _visits(values: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
-    present = set(values["visit"])
-    ordered = [visit for visit in study.get("visits") or [] if visit in present]
-    return ordered + sorted(present - set(ordered))
 
 
 def _draw_visits(axes: Axes, values: pd.DataFrame, visits: list[str], study: Mapping[str, Any]) -> None:
@@ -183,7 +177,7 @@ def _draw_contrast(
     question = question_of(rows, study)
     if differences.empty:
         return empty_figure(title, f"No patient has measured samples for this contrast: {question}.", study)
-    facts = next(item for item in study["contrasts"] if item["name"] == rows["contrast"].iloc[0])
+    facts = facts_of(study, str(rows["contrast"].iloc[0]))
     count = -(-len(rows) // columns)
     figure = new_figure(
         min(11.8, 2.85 * columns),
@@ -195,10 +189,8 @@ def _draw_contrast(
         "p maxT over the metrics of the contrast. Bars: spread due to subsampling alone.",
     )
     panels = figure.subplots(count, columns, squeeze=False).ravel()
-    levels = [facts["reference"]] if facts["estimand"] == "baseline" else [facts["reference"], facts["target"]]
-    styles = group_styles(
-        name for name in (str(rows["group_a"].iloc[0]), str(rows["group_b"].iloc[0] or "")) if name not in ("", "nan")
-    )
+    levels = levels_of(facts)
+    styles = group_styles(groups_of(rows.iloc[0].to_dict()))
     for axes, row in zip(panels, rows.to_dict("records"), strict=False):
         values = differences[differences["metric"] == row["metric"]]
         spread = _with_intervals(values, metrics[metrics["metric"] == row["metric"]], facts, levels, study)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.figures import clip_text, empty_figure, new_figure, shown, shown_parent, styled
+from immune_landscape.display_text import clip_text, shown, shown_parent
+from immune_landscape.figures import empty_figure, new_figure, styled
 from immune_landscape.palette import FAINT, INK, MUTED, colours_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.figures import clip_text, counted, draw_key, empty_figure, new_figure, styled
+from immune_landscape.display_text import clip_text, counted
+from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
 from immune_landscape.palette import FAINT, INK, MUTED, STEPS, WARNING, categorical
 
 if TYPE_CHECKING:

@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.figures import (
-    counted,
-    empty_figure,
-    format_effect,
-    format_p,
-    interval_name,
-    new_figure,
-    shown,
-    styled,
-)
+from immune_landscape.display_text import counted, format_effect, format_p, interval_name, reach_of, shown
+from immune_landscape.figures import empty_figure, new_figure, styled
 from immune_landscape.palette import INK, MUTED, VERDICTS
+from immune_landscape.panels import draw_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,21 +86,14 @@ def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_found(axes: Axes, height: int, row: Mapping[Any, Any], limit: float, colour: str) -> None:
-    low, high = row["ci_low"], row["ci_high"]
-    if not (np.isnan(low) or np.isnan(high)):
-        axes.hlines(height, max(low, -limit), min(high, limit), color=colour, linewidth=1.8)
-        for bound, end, marker in ((low, -limit, "<"), (high, limit, ">")):
-            if abs(bound) > limit:
-                axes.plot(0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow")
+    draw_interval(axes, height, row, limit, colour, width=1.8)
     axes.plot(np.clip(row["effect"], -limit, limit), height, "o", color=colour, markersize=6, zorder=3, gid="effect")
 
 
 def _limit(table: pd.DataFrame) -> float:
-    columns = [table["effect"], table["planted"], table["ci_low"], table["ci_high"]]
-    points = max(float(column.abs().max(skipna=True)) if column.notna().any() else 0.0 for column in columns[:2])
-    bounds = pd.concat(columns[2:]).abs()
-    bounds = bounds[np.isfinite(bounds)]
-    return 1.12 * max(points, min(float(bounds.max()), 3 * points) if len(bounds) else 0.0) or 1.0
+    points = pd.concat([table["effect"], table["planted"]]).abs().max()
+    usual = 0.0 if pd.isna(points) else float(points)
+    return 1.12 * reach_of(usual, pd.concat([table["ci_low"], table["ci_high"]]), most=3) or 1.0
 
 
 def _draw_words(axes: Axes, table: pd.DataFrame) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
-import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import pandas as pd
-
-from immune_landscape.cell_types import name_of
 from immune_landscape.palette import FAINT, INK, MUTED, WARNING
 
 if TYPE_CHECKING:
@@ -66,17 +62,6 @@ CHARACTERS_PER_INCH = {12: 9.6, 8.5: 15.8, 7.5: 18.0}
 """By font size; on the safe side, as a frame is made before a renderer can measure text."""
 
 SIMULATED = "SIMULATED DATA"
-PARENTS = {"all": "All cells", "cells": "All cells", "nk": "NK cells", "t": "T cells"}
-NAMES = {
-    "responder": "Responders",
-    "non_responder": "Non-responders",
-    "": "Response not recorded",
-    "all": "All patients",
-    "gex": "Gene expression",
-    "tcr": "Single-cell TCR",
-    "bulk_tcr": "Bulk TCR",
-    "unassigned": "Unassigned",
-}
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
@@ -261,217 +246,6 @@ def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Pa
             figure = drawn
         with mpl.rc_context(STYLE):
             figure.savefig(path, dpi=DPI, metadata=METADATA.get(path.suffix, {}))
-
-
-def shown(study: Mapping[str, Any], slug: str) -> str:
-    """Return the display name of a visit, tissue, group, arm or cell type.
-
-    Parameters
-    ----------
-    study
-        Facts of the cohort; its ``labels`` win.
-    slug
-        Value as in the tables.
-
-    Returns
-    -------
-    str
-        One line of text.
-    """
-    labels = study.get("labels") or {}
-    if slug in labels:
-        return str(labels[slug])
-    if slug in NAMES:
-        return NAMES[slug]
-    named = name_of(slug)
-    return named if named != slug else slug.replace("_", " ").strip().capitalize() if slug.islower() else slug
-
-
-def shown_parent(study: Mapping[str, Any], parent: str) -> str:
-    """Return the display name of a denominator.
-
-    Parameters
-    ----------
-    study
-        Facts of the cohort.
-    parent
-        ``all``, ``cells``, ``nk``, ``t`` or another branch.
-
-    Returns
-    -------
-    str
-        Such as ``NK cells``.
-    """
-    return PARENTS.get(parent) or shown(study, parent)
-
-
-def interval_name(study: Mapping[str, Any]) -> str:
-    """Return what intervals are called, at the level that the study uses.
-
-    Parameters
-    ----------
-    study
-        Facts of the cohort; ``alpha`` where known.
-
-    Returns
-    -------
-    str
-        Such as ``95 % CI``.
-    """
-    alpha = study.get("alpha")
-    return "confidence interval" if alpha is None else f"{100 * (1 - float(alpha)):g} % CI"
-
-
-def sentence(text: str) -> str:
-    """Begin a text with a capital, leaving the rest as it is.
-
-    Parameters
-    ----------
-    text
-        Such as the question of a contrast.
-
-    Returns
-    -------
-    str
-        The text.
-    """
-    return text[:1].upper() + text[1:]
-
-
-def count_text(counts: Mapping[str, int], study: Mapping[str, Any]) -> str:
-    """Write the number of patients of each group.
-
-    Parameters
-    ----------
-    counts
-        Group -> patients.
-    study
-        Facts of the cohort.
-
-    Returns
-    -------
-    str
-        Such as ``Responders n = 6, Non-responders n = 13``.
-    """
-    return ", ".join(f"{shown(study, group)} n = {count}" for group, count in counts.items())
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a number of things.
-
-    Parameters
-    ----------
-    count
-        How many.
-    noun
-        Singular whose plural takes an s.
-
-    Returns
-    -------
-    str
-        Such as ``1 sample`` or ``1,200 cells``.
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def format_p(value: float) -> str:
-    """Write a p value: never 0, never with false precision.
-
-    Parameters
-    ----------
-    value
-        p, or NaN.
-
-    Returns
-    -------
-    str
-        Such as ``0.034`` or ``< 0.0001``; an en dash when missing.
-    """
-    if pd.isna(value):
-        return "–"
-    if value < 1e-4:
-        return "< 0.0001"
-    return f"{value:.2g}" if value < 0.01 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
-
-
-def format_number(value: float, digits: int = 2) -> str:
-    """Write an effect or a bound with its sign.
-
-    Parameters
-    ----------
-    value
-        Number, infinite or NaN.
-    digits
-        Decimals.
-
-    Returns
-    -------
-    str
-        With a true minus sign.
-    """
-    if pd.isna(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:+,.{digits}f}".replace("-", "−")
-
-
-def format_effect(row: Mapping[Any, Any]) -> str:
-    """Write an effect with its interval.
-
-    Parameters
-    ----------
-    row
-        ``effect``, ``ci_low``, ``ci_high``.
-
-    Returns
-    -------
-    str
-        Such as ``+0.85 [+0.21, +1.49]``.
-    """
-    if pd.isna(row["effect"]):
-        return "–"
-    bounds = [row["ci_low"], row["ci_high"]]
-    digits = decimals([row["effect"], *bounds])
-    effect = format_number(row["effect"], digits)
-    if pd.isna(bounds).all():
-        return effect
-    return f"{effect} [{', '.join(format_number(bound, digits) for bound in bounds)}]"
-
-
-def decimals(values: Iterable[float]) -> int:
-    """Choose decimals for numbers shown together: two, more when all are small, none when large.
-
-    Parameters
-    ----------
-    values
-        Numbers; those that are not finite do not count.
-
-    Returns
-    -------
-    int
-        0 to 4.
-    """
-    largest = max((abs(value) for value in values if not pd.isna(value) and not math.isinf(value)), default=1.0)
-    return 0 if largest >= 100 else 2 if largest >= 0.2 else 3 if largest >= 0.02 else 4
-
-
-def clip_text(text: str, length: int) -> str:
-    """Cut a text that is too long for its place.
-
-    Parameters
-    ----------
-    text
-        One line.
-    length
-        Characters at most.
-
-    Returns
-    -------
-    str
-        With an ellipsis when cut.
-    """
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:

@@ -93,32 +93,6 @@ def cell_metrics(counts: AnnData) -> pd.DataFrame:
     return table.rename_axis("cell")
 
 
-def summarise_quality(metrics: pd.DataFrame) -> pd.DataFrame:
-    """Count cells in and out per sample, by reason.
-
-    Parameters
-    ----------
-    metrics
-        As `filter_cells` returns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per sample: ``cells_in``, ``cells_kept``, medians of the metrics over kept cells, and one
-        ``out_<reason>`` count each (a cell with two reasons counts in both).
-    """
-    reasons = metrics["reason"].str.get_dummies(",").add_prefix("out_")
-    for name in ("few_counts", "few_genes", "high_mt", "high_hb"):
-        if f"out_{name}" not in reasons:
-            reasons[f"out_{name}"] = 0
-    by = metrics["sample"]
-    table = pd.DataFrame({"cells_in": metrics.groupby(by, sort=False).size()})
-    table["cells_kept"] = metrics.groupby(by, sort=False)["keep"].sum()
-    kept = metrics[metrics["keep"]].groupby("sample", sort=False)[["total_counts", "n_genes", "pct_mt"]].median()
-    table = table.join(kept.add_prefix("median_"))
-    return table.join(reasons.groupby(by, sort=False).sum()).rename_axis("sample").reset_index()
-
-
 def _share_of(counts: AnnData, pattern: str, total: np.ndarray) -> np.ndarray:
     columns = np.flatnonzero(counts.var_names.str.match(pattern))
     if not len(columns):

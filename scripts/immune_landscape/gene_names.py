@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from immune_landscape.input_files import Place, quoted
+from immune_landscape.input_files import Place
+from immune_landscape.text_files import quoted
 
 SYMBOL_COLUMNS = ("gene_name", "gene_names", "gene_symbols", "gene_symbol", "feature_name", "symbol")
 ID_COLUMNS = ("gene_ids", "gene_id", "ensembl_id", "ensembl", "feature_id", "ENSEMBL")
@@ -140,6 +141,22 @@ def _require_case(symbols: pd.Series, species: str, place: Place) -> None:
             f"the genes are not {species}: they look {looks}, such as {quoted(found.tolist(), 3)}; "
             "set species in cohort.yaml or give the right file"
         )
+
+
+def has_mitochondrial(names: pd.Index) -> bool:
+    """Tell whether any gene is named as mitochondrially encoded, ``MT-`` in human and ``mt-`` in mouse.
+
+    Parameters
+    ----------
+    names
+        Gene symbols.
+
+    Returns
+    -------
+    bool
+        False for a panel without them.
+    """
+    return bool(names.astype(str).str.upper().str.startswith("MT-").any())
 
 
 def unique_symbols(symbols: pd.Series, ids: pd.Series) -> pd.Index:

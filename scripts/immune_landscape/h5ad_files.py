@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from immune_landscape.input_files import Place, quoted, read_element, reading
+from immune_landscape.input_files import Place, read_element, reading
 from immune_landscape.raw_counts import Candidate, Source, first_raw
+from immune_landscape.text_files import quoted
 
 if TYPE_CHECKING:
     import h5py
@@ -45,22 +46,60 @@ def read_h5ad_counts(file: h5py.File, place: Place, label: str, sample_column: s
     InputError
         When the file is another kind of HDF5, lacks the column or the value, or has no raw counts.
     """
-    root = file[f"mod/{_modality(file)}"] if _modality(file) else file
+    root = expression_root(file, place)
+    obs = read_element(place, root, "obs")
+    rows = sample_rows(obs, sample_column, label, place)
+    return first_raw(_candidates(root, rows, place), obs[rows], place)
+
+
+def expression_root(file: h5py.File, place: Place) -> h5py.Group:
+    """Find the group that holds gene expression: that of the modality, or the file itself.
+
+    Parameters
+    ----------
+    file
+        Opened h5ad, or h5mu with a modality ``gex`` or ``rna``.
+    place
+        File and sample.
+
+    Returns
+    -------
+    h5py.Group
+        With obs and var.
+
+    Raises
+    ------
+    InputError
+        When the file is another kind of HDF5; what it holds is listed.
+    """
+    root = file[next((f"mod/{name}" for name in GEX_MODALITIES if f"mod/{name}" in file), "/")]
     if "obs" not in root or "var" not in root:
         raise place.error(
             f"is an HDF5 file that holds {quoted(sorted(root), 10) or 'nothing'}; expected a 10x matrix, "
             "or the obs, var and X of an h5ad"
         )
-    obs = read_element(place, root, "obs")
-    rows = rows_of(obs, sample_column, label, place)
-    return first_raw(_candidates(root, rows, place), obs[rows], place)
+    return root
 
 
-def _modality(file: h5py.File) -> str:
-    return next((name for name in GEX_MODALITIES if f"mod/{name}" in file), "")
+def stored_matrices(root: h5py.Group) -> Iterator[tuple[str, Any, str]]:
+    """Yield the matrices that may be raw counts, best first.
+
+    Parameters
+    ----------
+    root
+        As ``expression_root`` returns.
+
+    Yields
+    ------
+    tuple
+        Name for messages, stored item, and key of its gene table.
+    """
+    for name, key, genes_key in MATRICES:
+        if key in root and root[key].attrs.get("encoding-type", "") != "null":
+            yield name, root[key], genes_key
 
 
-def rows_of(obs: pd.DataFrame, sample_column: str | None, label: str, place: Place) -> np.ndarray:
+def sample_rows(obs: pd.DataFrame, sample_column: str | None, label: str, place: Place) -> np.ndarray:
     """Mark the cells of one sample in the obs table of a many-sample file.
 
     Parameters
@@ -104,13 +143,12 @@ def _known_values(column: pd.Series) -> set[str]:
 
 
 def _candidates(root: h5py.Group, rows: np.ndarray, place: Place) -> Iterator[Candidate]:
-    for name, key, genes_key in MATRICES:
-        if key in root and root[key].attrs.get("encoding-type", "") != "null":
-            genes = read_element(place, root, genes_key)
-            with reading(place, name):
-                matrix = _read_rows(root[key], rows)
-            _require_shape(matrix, (int(rows.sum()), len(genes)), name, place)
-            yield Candidate(name, matrix, genes)
+    for name, item, genes_key in stored_matrices(root):
+        genes = read_element(place, root, genes_key)
+        with reading(place, name):
+            matrix = _read_rows(item, rows)
+        _require_shape(matrix, (int(rows.sum()), len(genes)), name, place)
+        yield Candidate(name, matrix, genes)
 
 
 def _require_shape(matrix: sparse.csr_matrix, shape: tuple[int, int], name: str, place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from immune_landscape.text_files import shown
+from immune_landscape.text_files import printable
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 SLUG_RULE = "letters, digits, '_', '.' and '-', at most 64, the first a letter or digit"
@@ -105,9 +105,9 @@ def id_fault(value: str, *, person: bool) -> tuple[str, str] | None:
             f"holds what looks like {personal} (not shown); use a study code such as P01",
         )
     if not SLUG.fullmatch(value):
-        return "unsafe_id", f"{shown(value)}{_odd_letter(value)}, expected {SLUG_RULE}{_instead(value)}"
+        return "unsafe_id", f"{printable(value)}{_odd_letter(value)}, expected {SLUG_RULE}{_instead(value)}"
     if value.split(".")[0].lower() in RESERVED:
-        return "reserved_name", f"{shown(value)} is reserved by Windows; use another id, such as {value}_1"
+        return "reserved_name", f"{printable(value)} is reserved by Windows; use another id, such as {value}_1"
     return None
 
 

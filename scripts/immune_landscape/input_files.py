@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import pandas as pd
 
 from immune_landscape.errors import InputError
+from immune_landscape.text_files import quoted
 
 if TYPE_CHECKING:
     import h5py
@@ -332,6 +333,25 @@ def read_text_table(place: Place, separator: str, *, header: int | None, may_be_
         raise place.error(f"cannot be read as a table: {error}") from error
 
 
+@contextmanager
+def open_text(path: Path) -> Iterator[TextIO]:
+    """Open a UTF-8 text file, gzip-compressed or not.
+
+    Parameters
+    ----------
+    path
+        File to read.
+
+    Yields
+    ------
+    TextIO
+        Its lines, a byte-order mark skipped.
+    """
+    opener = gzip.open if _is_gzip(path) else open
+    with opener(path, "rt", encoding="utf-8-sig", newline=None) as handle:
+        yield handle
+
+
 def _is_gzip(path: Path) -> bool:
     with path.open("rb") as handle:
         return handle.read(2) == b"\x1f\x8b"
@@ -379,22 +399,3 @@ def _refuse_duplicates(barcodes: np.ndarray, place: Place) -> None:
             f"{len(repeated)} barcodes occur more than once: {quoted(repeated)}; a barcode names one cell of "
             "a sample. If the file holds several samples set inputs.gex_sample_column and gex_label"
         )
-
-
-def quoted(values: Sequence[Any], most: int = 5) -> str:
-    """Return the first few values in quotes, and how many more there are.
-
-    Parameters
-    ----------
-    values
-        Values to list.
-    most
-        Number of values written out.
-
-    Returns
-    -------
-    str
-        Such as ``'a', 'b' and 3 more``.
-    """
-    text = ", ".join(f"'{value}'" for value in values[:most])
-    return text + (f" and {len(values) - most} more" if len(values) > most else "")

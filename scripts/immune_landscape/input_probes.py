@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,19 +15,20 @@ from scipy import sparse
 
 from immune_landscape.chain_tables import AIRR_REQUIRED, CONTIG_COLUMNS
 from immune_landscape.counts_io import ACCEPTED as COUNTS_ACCEPTED
-from immune_landscape.h5ad_files import GEX_MODALITIES, MATRICES, rows_of
-from immune_landscape.input_files import (
-    Place,
-    content_of,
-    open_hdf5,
-    quoted,
-    read_element,
-    read_text_table,
-    reading,
-)
+from immune_landscape.h5ad_files import expression_root, sample_rows, stored_matrices
+from immune_landscape.input_files import Place, content_of, open_hdf5, open_text, read_element, reading
 from immune_landscape.raw_counts import Candidate, Source, first_raw
 from immune_landscape.receptors_io import ACCEPTED as RECEPTORS_ACCEPTED
-from immune_landscape.ten_x_files import MATRIX_NAME, cell_ranger_groups, is_matrix_folder
+from immune_landscape.ten_x_files import (
+    cell_ranger_groups,
+    gene_expression,
+    is_matrix_folder,
+    matrix_parts,
+    read_cell_ranger,
+    require_sizes,
+    strings_of,
+)
+from immune_landscape.text_files import quoted
 
 if TYPE_CHECKING:
     import h5py
@@ -114,28 +113,27 @@ def probe_counts(place: Place, *, cells: int) -> Counts:
             return _probe_folder(place)
         with open_hdf5(place, COUNTS_ACCEPTED) as file:
             groups = cell_ranger_groups(file)
-            return _probe_ten_x(file[groups[0]], place, cells) if groups else _probe_h5ad(file, place, cells)
+            return _probe_ten_x(file, groups, place, cells) if groups else _probe_h5ad(file, place, cells)
 
 
 def _counts(source: Source, cells: pd.DataFrame) -> Counts:
     return Counts(cells, source.genes, source.notes)
 
 
+def _probe_ten_x(file: h5py.File, groups: list[str], place: Place, cells: int) -> Counts:
+    source = read_cell_ranger(file, groups, place, first=cells)
+    return _counts(source, pd.DataFrame(index=strings_of(file[groups[0]]["barcodes"])))
+
+
 def _probe_h5ad(file: h5py.File, place: Place, cells: int) -> Counts:
-    modality = next((f"mod/{name}" for name in GEX_MODALITIES if f"mod/{name}" in file), "/")
-    root = file[modality]
-    if "obs" not in root or "var" not in root:
-        held = quoted(sorted(root), 10) or "nothing"
-        raise place.error(f"is an HDF5 file that holds {held}; expected {COUNTS_ACCEPTED}")
+    root = expression_root(file, place)
     obs = read_element(place, root, "obs")
     return _counts(first_raw(_slices(root, place, cells), obs.head(cells), place), obs)
 
 
 def _slices(root: h5py.Group, place: Place, cells: int) -> Iterator[Candidate]:
-    for name, key, genes_key in MATRICES:
-        if key in root and root[key].attrs.get("encoding-type", "") != "null":
-            genes = read_element(place, root, genes_key)
-            yield Candidate(name, _first_rows(root[key], cells), genes)
+    for name, item, genes_key in stored_matrices(root):
+        yield Candidate(name, _first_rows(item, cells), read_element(place, root, genes_key))
 
 
 def _first_rows(item: h5py.Group | h5py.Dataset, cells: int) -> sparse.csr_matrix:
@@ -148,89 +146,24 @@ def _first_rows(item: h5py.Group | h5py.Dataset, cells: int) -> sparse.csr_matri
     return sparse.csr_matrix(stored[:cells] if stored.format == "csr" else stored[:, :PROBE_GENES])
 
 
-def _probe_ten_x(group: h5py.Group, place: Place, cells: int) -> Counts:
-    names = _strings(group["features/name"] if "features" in group else group["gene_names"])
-    ids = _strings(group["features/id"] if "features" in group else group["genes"])
-    barcodes = pd.DataFrame(index=_strings(group["barcodes"]))
-    starts = group["indptr"][: cells + 1]
-    parts = (group["data"][: starts[-1]], group["indices"][: starts[-1]], starts)
-    matrix = sparse.csr_matrix(parts, shape=(len(starts) - 1, len(names)))
-    matrix.check_format(full_check=True)
-    candidate = Candidate("the matrix", matrix, pd.DataFrame({"gene_ids": ids}, index=names))
-    return _counts(first_raw([candidate], barcodes.head(cells), place), barcodes)
-
-
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in dataset[()]]
-
-
-def matrix_members(path: Path) -> list[Path]:
-    """Return the files that make up one input: those of a matrix folder, or the file itself.
-
-    Parameters
-    ----------
-    path
-        Path of samples.tsv, resolved.
-
-    Returns
-    -------
-    list of pathlib.Path
-        Sorted by name; for ``<prefix>matrix.mtx`` also the barcodes and features of that prefix.
-    """
-    if path.is_dir():
-        return sorted(entry for entry in path.iterdir() if entry.is_file())
-    match = MATRIX_NAME.match(path.name)
-    if not match:
-        return [path]
-    starts = tuple(f"{match['prefix']}{kind}" for kind in ("matrix.", "barcodes.", "features.", "genes."))
-    return sorted(entry for entry in path.parent.iterdir() if entry.name.startswith(starts))
-
-
 def _probe_folder(place: Place) -> Counts:
-    members = {entry.name: entry for entry in matrix_members(place.path)}
-    matrix = [name for name in members if MATRIX_NAME.match(name)]
-    if len(matrix) != 1:
-        held = quoted(sorted(members), 10) or "nothing"
-        raise place.error(f"holds {held}; expected one matrix.mtx(.gz) with barcodes.tsv and features.tsv")
-    barcodes = _member_table(members, ("barcodes",), place)
-    features = _member_table(members, ("features", "genes"), place)
-    cells = pd.DataFrame(index=barcodes[0].to_list() if 0 in barcodes else [])
-    names = features[1] if 1 in features else features[0]
-    genes = pd.DataFrame({"gene_ids": features[0].to_list()}, index=names.to_list())
-    values = _first_entries(members[matrix[0]], (len(cells), len(genes)), place)
-    return _counts(first_raw([Candidate("the matrix", values, genes)], cells, place), cells)
+    path, features, cells = matrix_parts(place)
+    values = _first_entries(path, features, cells, place)
+    return _counts(gene_expression(cells, values, features, place), cells)
 
 
-def _member_table(members: dict[str, Path], kinds: tuple[str, ...], place: Place) -> pd.DataFrame:
-    found = [path for name, path in members.items() if any(f"{kind}.tsv" in name for kind in kinds)]
-    if len(found) != 1:
-        raise place.error(f"expected one {' or '.join(f'{kind}.tsv(.gz)' for kind in kinds)} beside the matrix")
-    may_be_empty = kinds == ("barcodes",)
-    return read_text_table(Place(found[0], place.sample), "\t", header=None, may_be_empty=may_be_empty)
-
-
-def _first_entries(path: Path, shape: tuple[int, int], place: Place) -> sparse.csr_matrix:
-    with _text(path) as lines:
+def _first_entries(path: Path, features: pd.DataFrame, cells: pd.DataFrame, place: Place) -> sparse.csr_matrix:
+    with open_text(path) as lines:
         if not next(lines, "").startswith("%%MatrixMarket matrix coordinate"):
             raise place.error(f"{path.name} is not a Matrix Market file in coordinate form")
         sizes = next((line for line in lines if not line.startswith("%")), "").split()
-        if [int(size) for size in sizes[:2]] != [shape[1], shape[0]]:
-            found, wanted = " x ".join(sizes[:2]), f"{shape[1]} genes x {shape[0]} barcodes"
-            raise place.error(f"{path.name} is {found}, expected {wanted} as in the tables beside it")
+        require_sizes(path, tuple(int(size) for size in sizes[:2]), features, cells, place)
         entries = np.array([line.split()[:3] for line in itertools.islice(lines, PROBE_ENTRIES)], dtype=float)
+    shape = (len(cells), len(features))
     if not entries.size:
         return sparse.csr_matrix(shape)
     rows, columns = entries[:, 1].astype(int) - 1, entries[:, 0].astype(int) - 1
     return sparse.csr_matrix((entries[:, 2], (rows, columns)), shape=shape)
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    opener = gzip.open if packed else open
-    with opener(path, "rt", encoding="utf-8-sig", newline=None) as handle:
-        yield handle
 
 
 def probe_receptors(place: Place, label: str, sample_column: str | None) -> list[str]:
@@ -261,7 +194,7 @@ def probe_receptors(place: Place, label: str, sample_column: str | None) -> list
             return _probe_scirpy(place, label, sample_column)
         if content.kind != "text":
             raise place.error(f"is {content.words}; expected {RECEPTORS_ACCEPTED}")
-        with _text(place.path) as lines:
+        with open_text(place.path) as lines:
             return _cell_ids(lines, place)
 
 
@@ -287,7 +220,7 @@ def _probe_scirpy(place: Place, label: str, sample_column: str | None) -> list[s
             raise place.error(f"holds no receptor chains; expected {RECEPTORS_ACCEPTED}")
     # A file of several modalities may keep the sample in another one; then all its cells count.
     known = sample_column if sample_column in obs.columns else None
-    return [str(name) for name in obs.index[rows_of(obs, known, label, place)]]
+    return [str(name) for name in obs.index[sample_rows(obs, known, label, place)]]
 
 
 def probe_bulk(place: Place) -> None:
@@ -306,7 +239,7 @@ def probe_bulk(place: Place) -> None:
     content = content_of(place.path)
     if content.kind != "text":
         raise place.error(f"is {content.words}; expected {BULK_ACCEPTED}")
-    with reading(place, "the repertoire"), _text(place.path) as lines:
+    with reading(place, "the repertoire"), open_text(place.path) as lines:
         header = next(lines, "").rstrip("\n")
     columns = [name.strip().strip('"') for name in header.split("\t" if "\t" in header else ",")]
     plain = {name.lower().translate(str.maketrans("", "", "#._ ")) for name in columns}

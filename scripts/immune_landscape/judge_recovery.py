@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immune_landscape.contrast_tests import is_significant
 from immune_landscape.errors import InputError
 
 COLUMNS = [
@@ -92,8 +93,7 @@ def _expected_effects(table: pd.DataFrame) -> pd.Series:
 def _verdict_of(row: Mapping[Any, Any], alpha: float) -> str:
     if row["status"] != "tested":
         return "not tested"
-    p = row["p"] if pd.isna(row["p_maxt"]) else row["p_maxt"]
-    significant = bool(p <= alpha)
+    significant = is_significant(row, alpha)
     if row["planted"] != 0:
         right = np.sign(row["effect"]) == np.sign(row["planted"])
         if significant:

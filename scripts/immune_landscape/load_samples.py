@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from immune_landscape.counts_io import NotedCounts, read_noted_counts
+from immune_landscape.counts_io import NotedCounts, read_counts
 from immune_landscape.errors import InputError
-from immune_landscape.input_files import quoted
+from immune_landscape.gene_names import has_mitochondrial
+from immune_landscape.text_files import quoted
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,7 +52,7 @@ def load_samples(
     Returns
     -------
     AnnData
-        All samples in the order of ``rows``: ``X`` CSR int32 raw counts, see ``counts_io.read_counts``.
+        All samples in the order of ``rows``: ``X`` CSR int32 raw counts, see ``counts_io.NotedCounts``.
         A sample without cells has no row.
     DataFrame
         Notes with the columns sample ("" for all), kind and message.
@@ -90,7 +91,7 @@ def _read_all(rows: pd.DataFrame, config: Mapping[str, Any]) -> dict[str, NotedC
 
 def _read_one(sample: str, path: str, label: str, config: Mapping[str, Any]) -> NotedCounts:
     inputs = config["inputs"]
-    return read_noted_counts(
+    return read_counts(
         Path(path),
         sample=sample,
         label=label,
@@ -105,7 +106,7 @@ def _notes(item: NotedCounts) -> list[tuple[str, str]]:
     notes = list(item.notes)
     if item.counts.n_obs == 0:
         notes.append(("empty_sample", "no cells"))
-    if not item.counts.var_names.str.upper().str.startswith("MT-").any():
+    if not has_mitochondrial(item.counts.var_names):
         notes.append(("no_mt_genes", "no MT genes in the reference, so no mitochondrial share"))
     if (item.counts.var["gene_id"] == "").all():
         notes.append(("no_gene_ids", "no Ensembl ids, genes are matched by symbol alone"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
+LOG = logging.getLogger("immune_landscape")
+
 TARGET_SUM = 1e4
-MIN_GENES = 3
-"""A set with fewer genes in the data is not scored: one gene's drop-out would decide."""
+MIN_GENES = 2
+"""A set with fewer positive genes in the data is not scored: one gene's drop-out would decide."""
 
 BLOCK = 20_000
 """Cells scored at once; the scorer works on dense rows."""
@@ -39,7 +42,7 @@ def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str])
     Returns
     -------
     pandas.DataFrame
-        Cells x sets that have at least three positive genes in the data: t values of the slope of expression on
+        Cells x sets that have at least two positive genes in the data: t values of the slope of expression on
         marker weight.
 
     References
@@ -142,9 +145,12 @@ def _network(sets: Iterable[str], genes: pd.Index) -> pd.DataFrame:
     rows: list[tuple[str, str, float]] = []
     for name in sets:
         group, _, entry = name.partition(".")
-        found = [gene for gene in markers[group][entry]["genes"] if gene in known]
-        if len(found) >= MIN_GENES:
+        entries = markers[group][entry]
+        found = [gene for gene in entries["genes"] if gene in known]
+        if len(found) < MIN_GENES:
+            LOG.warning("%s is not looked for: %d of %d genes in the data", name, len(found), len(entries["genes"]))
+        else:
             rows += [(name, gene, 1.0) for gene in found]
-            against = set(markers[group][entry]["negative"]) & known - set(found)
+            against = set(entries["negative"]) & known - set(found)
             rows += [(name, gene, -1.0) for gene in sorted(against)]
     return pd.DataFrame(rows, columns=["source", "target", "weight"])

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape.cell_types import read_cell_types, read_markers
+from immune_landscape.marker_scores import TARGET_SUM
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-TARGET_SUM = 1e4
 COLUMNS = ["subset", "gene", "marker_of", "mean", "share", "cells"]
 
 

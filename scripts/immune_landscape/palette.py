@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from immune_landscape.cell_types import read_cell_types
@@ -10,12 +10,10 @@ from immune_landscape.cell_types import read_cell_types
 INK = "#222222"
 MUTED = "#6B6B6B"
 FAINT = "#C9C9C9"
-WASH = "#EFEFEF"
 WARNING = "#B03A00"
 
 LAYERS = {"gex": "#0072B2", "tcr": "#E69F00", "bulk_tcr": "#009E73"}
 STEPS = {"loaded": "#D5DCE4", "passed_quality": "#8FB1CE", "kept": "#0F4C81"}
-REASONS = {"few_counts": "#E69F00", "few_genes": "#CC79A7", "high_mt": "#D55E00", "high_hb": "#882255"}
 SIZE_CLASSES = {"1": "#DCE3EA", "2": "#9DC3DE", "3-5": "#4E93C4", "6-20": "#1D5A96", ">20": "#0B2545"}
 CHAINS = {
     "single pair": "#0072B2",
@@ -82,6 +80,15 @@ RESPONSE = {
 }
 
 
+GROUPS = ("responder", "non_responder", "")
+"""Groups of the response in display order; last those whose response is not recorded."""
+
+
+def group_rank(group: str) -> int:
+    """Return the place of a group of the response in display order; unknown groups come last."""
+    return GROUPS.index(group) if group in GROUPS else len(GROUPS)
+
+
 def group_styles(groups: Iterable[str]) -> dict[str, GroupStyle]:
     """Return a style for each group; unknown names, such as arms, take the next free one.
 
@@ -123,22 +130,6 @@ def colours_of(slugs: Iterable[str]) -> dict[str, str]:
     strangers = [name for name in names if name not in known]
     made = dict(zip(strangers, categorical(len(strangers)), strict=True))
     return {name: known.get(name) or made[name] for name in names}
-
-
-def visit_colours(visits: Sequence[str]) -> dict[str, str]:
-    """Return one colour per visit, from light (first) to dark (last).
-
-    Parameters
-    ----------
-    visits
-        In order of time.
-
-    Returns
-    -------
-    dict
-        Visit -> hex colour.
-    """
-    return dict(zip(visits, _sampled("cividis", len(visits)), strict=True))
 
 
 def categorical(count: int) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.figures import clip_text, format_effect, format_p, shown
+from immune_landscape.display_text import clip_text, format_effect, format_p, patients_of, reach_of, shown
 from immune_landscape.palette import FAINT, INK, MUTED, GroupStyle, text_on
 
 if TYPE_CHECKING:
@@ -155,11 +155,7 @@ def forest_rows(axes: Axes, table: pd.DataFrame, *, show_mde: bool) -> None:
 
 def _draw_effect(axes: Axes, height: float, row: Mapping[Any, Any], limit: float, colour: str) -> None:
     low, high = row["ci_low"], row["ci_high"]
-    if not (np.isnan(low) or np.isnan(high)):
-        axes.hlines(height, max(low, -limit), min(high, limit), color=colour, linewidth=1.5, gid="interval")
-        for bound, end, marker in ((low, -limit, "<"), (high, limit, ">")):
-            if abs(bound) > limit:
-                axes.plot(0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow")
+    draw_interval(axes, height, row, limit, colour, width=1.5)
     excludes = low > 0 or high < 0
     axes.plot(
         np.clip(row["effect"], -limit, limit),
@@ -174,18 +170,45 @@ def _draw_effect(axes: Axes, height: float, row: Mapping[Any, Any], limit: float
     )
 
 
+def draw_interval(
+    axes: Axes, height: float, row: Mapping[Any, Any], limit: float, colour: str, *, width: float
+) -> None:
+    """Draw an interval as a line; a bound beyond the axis ends in an arrow.
+
+    Parameters
+    ----------
+    axes
+        Whose x axis ends at ``limit`` on both sides.
+    height
+        Row.
+    row
+        ``ci_low``, ``ci_high``.
+    limit
+        End of the axis.
+    colour
+        Hex colour.
+    width
+        Of the line, in points.
+    """
+    low, high = row["ci_low"], row["ci_high"]
+    if np.isnan(low) or np.isnan(high):
+        return
+    axes.hlines(height, max(low, -limit), min(high, limit), color=colour, linewidth=width, gid="interval")
+    for bound, end, marker in ((low, -limit, "<"), (high, limit, ">")):
+        if abs(bound) > limit:
+            axes.plot(0.985 * end, height, marker=marker, color=colour, markersize=5, clip_on=False, gid="arrow")
+
+
 def _limit(table: pd.DataFrame, show_mde: bool) -> float:
     """Reach of the axis: every effect, and the intervals unless one is much wider than the rest."""
     effects = table["effect"].abs()
-    bounds = pd.concat([table["ci_low"], table["ci_high"]]).abs()
-    bounds = bounds[np.isfinite(bounds)]
     mde = (
         table.loc[(table["status"] == "tested") & np.isfinite(table["mde"]), "mde"]
         if show_mde
         else pd.Series(dtype=float)
     )
     usual = max(effects.max(skipna=True) if effects.notna().any() else 0.0, mde.median() if len(mde) else 0.0)
-    reach = max(usual, min(bounds.max(), 3 * usual) if len(bounds) else 0.0)
+    reach = reach_of(usual, pd.concat([table["ci_low"], table["ci_high"]]), most=3)
     return 1.12 * reach if reach > 0 else 1.0
 
 
@@ -205,7 +228,7 @@ def forest_columns(axes: Axes, table: pd.DataFrame, interval: str) -> None:
     for name, place in places.items():
         axes.text(place, -0.62, name, fontsize=7.5, fontweight="bold", va="bottom", color=MUTED)
     for height, row in enumerate(table.to_dict("records")):
-        n = f"{row['n_a']:.0f} / {row['n_b']:.0f}" if row.get("group_b") else f"{row['n_a']:.0f}"
+        n = patients_of(row)
         texts = [n, format_effect(row), format_p(row["p"]), format_p(row["p_maxt"])]
         if row["status"] != "tested":
             reason = str(row["status"]).replace("_", " ")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immune_landscape.designs import complete_pairs
 from immune_landscape.errors import DesignError
 
 ESTIMANDS = ("baseline", "change", "response_by_visit", "arm_by_visit")
@@ -75,8 +76,6 @@ def compared_patients(design: pd.DataFrame, contrast: Mapping[str, Any]) -> Pati
     group carries no information about the difference, which the note says.
     """
     _check_contrast(contrast, design)
-    from immune_landscape.designs import complete_pairs
-
     pairs = complete_pairs(design, dict(contrast))
     one_group, paired = contrast["estimand"] == "change", contrast["estimand"] != "baseline"
     if one_group:

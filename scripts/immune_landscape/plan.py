@@ -12,6 +12,7 @@ from immune_landscape.check_inputs import problems_of, stopping_contrasts
 from immune_landscape.cohort import Cohort, examine_cohort
 from immune_landscape.config_checks import is_simulated
 from immune_landscape.errors import ProblemsError
+from immune_landscape.schemas import section_names
 
 STUDY_KEYS = ("title", "simulated", "visits", "tissues", "labels", "contrasts", "responders", "unblinded")
 """What figures and comparisons may know of the study, besides the design table."""
@@ -32,7 +33,7 @@ class Plan:
     jobs
         Job id -> samples with single-cell counts that it handles.
     base, overrides
-        Config below and above cohort.yaml, for a job that reads the cohort again.
+        Config below and above cohort.yaml, without the settings of rules, for a job that reads the cohort again.
     """
 
     name: str
@@ -111,7 +112,13 @@ def make_plan(base: Mapping[str, Any], overrides: Mapping[str, Any], *, results:
     if untestable := stopping_contrasts(cohort):
         raise ProblemsError(untestable)
     jobs = deal_samples(cohort, cohort.config["samples_per_job"])
-    return Plan(name, cohort, root, jobs, copy.deepcopy(dict(base)), copy.deepcopy(dict(overrides)))
+    return Plan(name, cohort, root, jobs, _without_sections(base), _without_sections(overrides))
+
+
+def _without_sections(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the settings of single rules: another figure size must not make a job read the cohort anew."""
+    sections = set(section_names())
+    return copy.deepcopy({key: value for key, value in config.items() if key not in sections})
 
 
 def deal_samples(cohort: Cohort, samples_per_job: int) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from immune_landscape.chain_tables import count_categories, read_chain_table
+from immune_landscape.chain_tables import TCR_LOCI, count_categories, read_chain_table
 from immune_landscape.input_files import BARCODE_PATTERN, Place, content_of, find_barcodes
 from immune_landscape.scirpy_files import read_scirpy_chains
 
@@ -23,7 +23,6 @@ ACCEPTED = (
     "Cell Ranger filtered_contig_annotations.csv, an AIRR rearrangement .tsv with cell_id, "
     "or chains in a scirpy .h5ad or .h5mu"
 )
-TCR_LOCI = ("TRA", "TRB", "TRG", "TRD")
 SUFFIX = re.compile(r"-[0-9]+$")
 #: Fields of every chain: those that scirpy uses, and what the AIRR schema requires of a rearrangement
 #: (https://docs.airr-community.org/en/stable/datarep/rearrangements.html), empty where nothing uses them.

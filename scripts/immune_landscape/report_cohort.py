@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.draw_contrasts import question_of
-from immune_landscape.draw_expansion import METRICS
-from immune_landscape.figures import (
+from immune_landscape.contrast_tests import is_significant
+from immune_landscape.display_text import (
     counted,
     format_effect,
     format_p,
     interval_name,
+    patients_of,
+    reach_of,
     sentence,
     shown,
     shown_parent,
 )
+from immune_landscape.draw_contrasts import question_of
+from immune_landscape.draw_expansion import METRICS
 from immune_landscape.html_parts import (
     Html,
     bullets,
@@ -32,8 +35,8 @@ from immune_landscape.html_parts import (
     table,
     tag,
 )
-from immune_landscape.palette import LAYERS, MUTED, VERDICTS, text_on
-from immune_landscape.verdicts import is_significant, verdict_of
+from immune_landscape.palette import GROUPS, LAYERS, MUTED, VERDICTS, text_on
+from immune_landscape.verdicts import verdict_of
 
 Tables = Mapping[str, pd.DataFrame | None]
 
@@ -198,7 +201,7 @@ def _visits(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     rows = []
     for (tissue, visit), part in groups:
         response = part.drop_duplicates("patient")["response"].fillna("").astype(str)
-        counts = [int((response == group).sum()) for group in ("responder", "non_responder", "")]
+        counts = [int((response == group).sum()) for group in GROUPS]
         rows.append([shown(study, str(tissue)), shown(study, str(visit)), len(part), *counts])
     headings = ["Tissue", "Visit", "Samples", "Responders", "Non-responders", "Response not known"]
     return table(headings, rows, numbers=range(2, 6))
@@ -282,7 +285,7 @@ def _contrast_table(rows: pd.DataFrame, study: Mapping[str, Any], alpha: float, 
     for row in rows.to_dict("records"):
         significant = is_significant(row, alpha)
         verdict = tag("span", verdict_of(row, study, alpha), class_=f"verdict {'yes' if significant else 'no'}")
-        n = f"{row['n_a']:.0f} / {row['n_b']:.0f}" if row.get("group_b") else f"{row['n_a']:.0f}"
+        n = patients_of(row)
         parent = (
             ""
             if row["parent"] in ("", "all", "cells") or pd.isna(row["parent"])
@@ -308,9 +311,7 @@ def _contrast_table(rows: pd.DataFrame, study: Mapping[str, Any], alpha: float, 
 def _reach(rows: pd.DataFrame) -> float:
     """Effect at the end of the small pictures; one very wide interval does not shrink the others."""
     effects = float(rows["effect"].abs().max()) if rows["effect"].notna().any() else 0.0
-    bounds = pd.concat([rows["ci_low"], rows["ci_high"]]).astype(float).abs()
-    bounds = bounds[np.isfinite(bounds)]
-    return max(effects, min(float(bounds.max()), 2.5 * effects) if len(bounds) else 0.0) * 1.05 or 1.0
+    return reach_of(effects, pd.concat([rows["ci_low"], rows["ci_high"]]), most=2.5) * 1.05 or 1.0
 
 
 def _recovery(tables: Tables, study: Mapping[str, Any]) -> Html | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from immune_landscape.errors import Problem
 from immune_landscape.strict_yaml import KeyPath, dotted
-from immune_landscape.text_files import did_you_mean, listed, shown
+from immune_landscape.text_files import did_you_mean, listed, printable
 
 FOLDER = Path(__file__).resolve().parents[2] / "workflow" / "schemas"
 TYPE_NAMES = {
@@ -23,7 +23,7 @@ TYPE_NAMES = {
     "null": "nothing",
 }
 
-Place = tuple[str, int]
+Location = tuple[str, int]
 
 
 @cache
@@ -127,7 +127,7 @@ def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def schema_problems(schema: Mapping[str, Any], value: Any, place_of: Callable[[KeyPath], Place]) -> list[Problem]:
+def schema_problems(schema: Mapping[str, Any], value: Any, place_of: Callable[[KeyPath], Location]) -> list[Problem]:
     """Return everything in which a value departs from its schema, in words.
 
     Parameters
@@ -168,11 +168,11 @@ def _worded(error: Any) -> list[tuple[KeyPath, str, str]]:
         return [(path, _wrong_type(found, rule), "wrong_type")]
     if error.validator == "enum":
         hint = did_you_mean(found, rule) if isinstance(found, str) else ""
-        return [(path, f"{shown(found)}, expected one of {listed(rule)}{hint}", "not_allowed")]
+        return [(path, f"{printable(found)}, expected one of {listed(rule)}{hint}", "not_allowed")]
     if error.validator == "format":
-        return [(path, f"{shown(found)} is not a valid {rule}", "not_allowed")]
+        return [(path, f"{printable(found)} is not a valid {rule}", "not_allowed")]
     if "x-expected" in schema and error.validator in ("pattern", "minLength", "maxLength"):
-        return [(path, f"{shown(found)}, expected {schema['x-expected']}", "not_allowed")]
+        return [(path, f"{printable(found)}, expected {schema['x-expected']}", "not_allowed")]
     return [(path, _bounds(error.validator, found, rule), "not_allowed")]
 
 
@@ -189,8 +189,8 @@ def _wrong_type(found: Any, rule: str | list[str]) -> str:
         word = str(found).lower() if isinstance(found, bool) else found
         return f'{word} is not text here; quote this value: "{word}"'
     if isinstance(found, str) and {"number", "integer"} & set(types) and _is_number(found):
-        return f"{shown(found)} is text, expected {expected}; write it unquoted, with a decimal point"
-    return f"{shown(found)}, expected {expected}"
+        return f"{printable(found)} is text, expected {expected}; write it unquoted, with a decimal point"
+    return f"{printable(found)}, expected {expected}"
 
 
 def _is_number(text: str) -> bool:
@@ -214,4 +214,4 @@ def _bounds(keyword: str, found: Any, rule: Any) -> str:
         "uniqueItems": "expected no item twice",
         "pattern": f"expected text that matches {rule}",
     }
-    return f"{shown(found)}, {words.get(keyword, f'breaks the rule {keyword}: {shown(rule)}')}"
+    return f"{printable(found)}, {words.get(keyword, f'breaks the rule {keyword}: {printable(rule)}')}"

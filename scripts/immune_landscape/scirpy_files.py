@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape.chain_tables import AIRR_OPTIONAL, AIRR_REQUIRED, typed_chains
-from immune_landscape.h5ad_files import rows_of
-from immune_landscape.input_files import Place, open_hdf5, quoted, read_element, reading
+from immune_landscape.h5ad_files import sample_rows
+from immune_landscape.input_files import Place, open_hdf5, read_element, reading
+from immune_landscape.text_files import quoted
 
 if TYPE_CHECKING:
     import h5py
@@ -45,7 +46,7 @@ def read_scirpy_chains(place: Place, label: str, sample_column: str | None) -> p
         if "obs" not in root:
             raise place.error(f"is an HDF5 file that holds {quoted(sorted(root), 10)}; expected {ACCEPTED}")
         obs = read_element(place, root, "obs")
-        rows = rows_of(_with_sample(obs, file, sample_column, place), sample_column, label, place)
+        rows = sample_rows(_with_sample(obs, file, sample_column, place), sample_column, label, place)
         airr = read_element(place, root, "obsm/airr") if "obsm/airr" in root else _upgraded(obs, place)
     return typed_chains(_chain_table(airr[rows], obs[rows], place), place, {})
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from immune_landscape.errors import Problem
 from immune_landscape.identifiers import id_fault, personal_kind
-from immune_landscape.text_files import closest, did_you_mean, listed, read_text, shown
+from immune_landscape.text_files import NUMBER, closest, did_you_mean, listed, printable, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Specs = Mapping[str, Mapping[str, Any]]
 
-NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 CALENDAR = re.compile(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}")
 MISSING_WORDS = {"na", "n/a", "nan", "none", "null", "nd", "missing", "-", ".", "?"}
@@ -154,7 +153,7 @@ def cell_fault(cell: str, spec: Mapping[str, Any]) -> tuple[str, str] | None:
     if allowed:
         return None if cell in map(str, allowed) else ("not_allowed", _not_listed(cell, allowed, spec))
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in cell):
-        return "control_character", f"{shown(cell)} holds a control character"
+        return "control_character", f"{printable(cell)} holds a control character"
     form = spec.get("format", "text")
     if form in ("slug", "study-code"):
         return id_fault(cell, person=form == "study-code")
@@ -197,7 +196,7 @@ def _header_problems(header: list[str], label: str, specs: Specs, required: list
 
 def _unknown_column(name: str, absent: list[str]) -> str:
     hint = did_you_mean(name, absent) or "; declare it under extra_columns in cohort.yaml, or delete it"
-    return f"unknown column {shown(name)}{hint}"
+    return f"unknown column {printable(name)}{hint}"
 
 
 def _rows(
@@ -260,32 +259,32 @@ def _number_fault(cell: str, spec: Mapping[str, Any]) -> tuple[str, str] | None:
         return _not_a_number(cell, expected)
     value = float(cell)
     if "enum" in spec and value not in spec["enum"]:
-        return "not_allowed", f"{shown(cell)}, expected one of {listed(spec['enum'])}"
+        return "not_allowed", f"{printable(cell)}, expected one of {listed(spec['enum'])}"
     if whole and not value.is_integer():
-        return "not_a_number", f"{shown(cell)}, expected {expected}"
+        return "not_a_number", f"{printable(cell)}, expected {expected}"
     low, high = spec.get("minimum", -math.inf), spec.get("maximum", math.inf)
     if not low <= value <= high:
         bounds = f"{low} to {high}" if math.isfinite(low) and math.isfinite(high) else f"{low} or more"
-        return "out_of_range", f"{shown(cell)}, expected {bounds}"
+        return "out_of_range", f"{printable(cell)}, expected {bounds}"
     return None
 
 
 def _not_a_number(cell: str, expected: str) -> tuple[str, str]:
     if cell.casefold() in MISSING_WORDS:
-        return "not_a_number", f"{shown(cell)}, expected {expected}; leave the cell empty where it is missing"
+        return "not_a_number", f"{printable(cell)}, expected {expected}; leave the cell empty where it is missing"
     if DECIMAL_COMMA.fullmatch(cell):
-        return "not_a_number", f"{shown(cell)}, expected {expected}; write {cell.replace(',', '.')}"
+        return "not_a_number", f"{printable(cell)}, expected {expected}; write {cell.replace(',', '.')}"
     if CALENDAR.fullmatch(cell):
         return "calendar_date", f"holds a date (not shown), expected {expected} of days or months"
     if personal_kind(cell, person=True):
         return "personal_identifier", f"holds what looks personal (not shown), expected {expected}"
-    return "not_a_number", f"{shown(cell)}, expected {expected}"
+    return "not_a_number", f"{printable(cell)}, expected {expected}"
 
 
 def _not_listed(cell: str, allowed: list[Any], spec: Mapping[str, Any]) -> str:
     if personal_kind(cell, person=True):
         return f"holds what looks personal (not shown), expected one of {listed(allowed)}"
-    text = f"{shown(cell)}, expected one of {listed(allowed)}"
+    text = f"{printable(cell)}, expected one of {listed(allowed)}"
     bare = cell.strip()
     if bare in map(str, allowed):
         return f"{text}; probably {bare}, with a blank around it"

@@ -137,6 +137,7 @@ def simulate_cohort(
     settings = {key: value for key, value in locals().items() if key not in ("design", "seed")}
     biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES))
     _check_request(design, biology, [*effects, *visit_effects], list(expression_effects))
+    _check_visits(design, treated_visits, bool(effects or visit_effects or expression_effects))
     proportions = draw_proportions(
         design,
         biology,
@@ -206,6 +207,16 @@ def _check_request(design: pd.DataFrame, biology: Biology, types: list[str], set
     unknown = sorted(set(sets) - set(biology.sets))
     if unknown:
         raise DesignError(f"simulate_cohort: no gene set named {', '.join(unknown)} in markers.yaml")
+
+
+def _check_visits(design: pd.DataFrame, treated_visits: list[str], has_effects: bool) -> None:
+    """Refuse effects that could act at no visit: the truth would tell of what was never planted."""
+    known = list(dict.fromkeys(design["visit"].astype(str)))
+    if has_effects and not set(treated_visits) & set(known):
+        found = ", ".join(treated_visits) or "empty"
+        raise DesignError(
+            f"simulate_cohort: treated_visits is {found}, so effects act at no visit; visits are {', '.join(known)}"
+        )
 
 
 def _label_cells(droplets: Droplets, repertoire: Repertoire) -> pd.DataFrame:

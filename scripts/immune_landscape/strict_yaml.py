@@ -10,13 +10,12 @@ from typing import Any
 import yaml
 
 from immune_landscape.errors import Problem
-from immune_landscape.text_files import read_text, shown
+from immune_landscape.text_files import NUMBER, printable, read_text
 
 KeyPath = tuple[str | int, ...]
 
 MAX_CHARACTERS = 256 * 1024
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 READ_AS = {"bool": "true or false", "timestamp": "a date", "int": "another number", "float": "another number"}
 
 
@@ -49,6 +48,11 @@ def dotted(path: KeyPath) -> str:
     """Return a key path as text, such as ``contrasts[0].name``."""
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in path]
     return "".join(parts).lstrip(".")
+
+
+def top_key(path: str) -> str:
+    """Return the first key of a dotted path, such as ``contrasts`` of ``contrasts[0].name``."""
+    return path.split(".")[0].split("[")[0]
 
 
 def read_yaml(path: Path, label: str) -> YamlFile:
@@ -132,7 +136,7 @@ class _Reader:
         self.lines.setdefault(path, node.start_mark.line + 1)
         kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
         if not isinstance(node, yaml.ScalarNode) and node.tag != f"tag:yaml.org,2002:{kind}":
-            self.report(path, node.start_mark, f"YAML tags are not accepted: {shown(node.tag)}", "yaml_tag")
+            self.report(path, node.start_mark, f"YAML tags are not accepted: {printable(node.tag)}", "yaml_tag")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -183,5 +187,5 @@ class _Reader:
             message += " (or write true or false)" if tag == "bool" else ""
             self.report(path, node.start_mark, message, "unquoted_value")
         else:
-            self.report(path, node.start_mark, f"YAML tags are not accepted: {shown(node.tag)}", "yaml_tag")
+            self.report(path, node.start_mark, f"YAML tags are not accepted: {printable(node.tag)}", "yaml_tag")
         return raw

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from immune_landscape.input_files import Place, quoted, read_text_table, reading, require_content
+from immune_landscape.input_files import Place, read_text_table, reading, require_content
 from immune_landscape.raw_counts import Candidate, Source, first_raw
+from immune_landscape.text_files import quoted
 
 if TYPE_CHECKING:
     import h5py
@@ -48,7 +49,7 @@ def _is_genome(item: Any) -> bool:
     return hasattr(item, "keys") and {"barcodes", "genes", "gene_names", "indptr"} <= set(item)
 
 
-def read_cell_ranger(file: h5py.File, names: list[str], place: Place) -> Source:
+def read_cell_ranger(file: h5py.File, names: list[str], place: Place, *, first: int | None = None) -> Source:
     """Read the gene-expression counts of a 10x HDF5 file.
 
     Parameters
@@ -59,6 +60,8 @@ def read_cell_ranger(file: h5py.File, names: list[str], place: Place) -> Source:
         What ``cell_ranger_groups`` gave; two genomes are refused.
     place
         File and sample.
+    first
+        Number of cells from the first that are read; None reads all.
 
     Returns
     -------
@@ -73,35 +76,59 @@ def read_cell_ranger(file: h5py.File, names: list[str], place: Place) -> Source:
     _require_one_genome(names, place)
     group = file[names[0]]
     with reading(place, "the 10x matrix"):
-        matrix = _ten_x_matrix(group)
-        cells = pd.DataFrame(index=_strings(group["barcodes"]))
+        matrix = _ten_x_matrix(group, first)
+        cells = pd.DataFrame(index=strings_of(group["barcodes"])[:first])
         features = _features(group)
-    return _source(cells, matrix, features, place)
+    return gene_expression(cells, matrix, features, place)
 
 
-def _ten_x_matrix(group: h5py.Group) -> sparse.csr_matrix:
+def _ten_x_matrix(group: h5py.Group, first: int | None) -> sparse.csr_matrix:
     # 10x stores genes x cells by column, which is cells x genes by row.
     genes, cells = (int(n) for n in group["shape"][()])
-    parts = (group["data"][()], group["indices"][()], group["indptr"][()])
-    matrix = sparse.csr_matrix(parts, shape=(cells, genes))
+    starts = group["indptr"][:] if first is None else group["indptr"][: first + 1]
+    parts = (group["data"][: starts[-1]], group["indices"][: starts[-1]], starts)
+    matrix = sparse.csr_matrix(parts, shape=(cells if first is None else min(cells, first), genes))
     matrix.check_format(full_check=True)
     return matrix
 
 
 def _features(group: h5py.Group) -> pd.DataFrame:
     if "gene_names" in group:
-        return pd.DataFrame({"id": _strings(group["genes"]), "name": _strings(group["gene_names"])})
+        return pd.DataFrame({"id": strings_of(group["genes"]), "name": strings_of(group["gene_names"])})
     features = group["features"]
     keys = {"id": "id", "name": "name", "type": "feature_type", "genome": "genome"}
-    return pd.DataFrame({column: _strings(features[key]) for column, key in keys.items() if key in features})
+    return pd.DataFrame({column: strings_of(features[key]) for column, key in keys.items() if key in features})
 
 
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in dataset[()]]
+def strings_of(dataset: h5py.Dataset) -> list[str]:
+    """Return a text dataset as strings, however HDF5 stores them."""
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in dataset[()]]
 
 
-def _source(cells: pd.DataFrame, matrix: sparse.csr_matrix, features: pd.DataFrame, place: Place) -> Source:
-    """Keep the gene-expression features; other kinds are antibodies, guides and the like."""
+def gene_expression(cells: pd.DataFrame, matrix: sparse.csr_matrix, features: pd.DataFrame, place: Place) -> Source:
+    """Choose the gene-expression features; other kinds are antibodies, guides and the like.
+
+    Parameters
+    ----------
+    cells
+        One row per row of ``matrix``.
+    matrix
+        Cells x features.
+    features
+        ``id``, ``name``, and where known ``type`` and ``genome``.
+    place
+        File and sample.
+
+    Returns
+    -------
+    Source
+        Counts of the genes, and their table with the column gene_ids.
+
+    Raises
+    ------
+    InputError
+        When there is no gene expression, there are several genomes, or the values are no raw counts.
+    """
     is_gene = _is_gene(features, place)
     if "genome" in features:
         _require_one_genome(sorted(set(features.loc[is_gene, "genome"])), place)
@@ -162,18 +189,90 @@ def read_matrix_folder(place: Place) -> Source:
         When a file is absent, ambiguous, damaged or something else, the sizes disagree, or the
         values are no raw counts.
     """
+    path, features, cells = matrix_parts(place)
+    matrix = _read_market(Place(path, place.sample))
+    require_sizes(path, matrix.shape[::-1], features, cells, place)
+    return gene_expression(cells, matrix, features, place)
+
+
+def matrix_parts(place: Place) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
+    """Find the matrix of a folder and read the tables beside it.
+
+    Parameters
+    ----------
+    place
+        As for ``read_matrix_folder``.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The ``matrix.mtx`` file.
+    features : DataFrame
+        ``id``, ``name`` and where known ``type``, one row per row of the matrix.
+    cells : DataFrame
+        Barcodes in the index, without columns; one row per column of the matrix.
+
+    Raises
+    ------
+    InputError
+        When a file is absent, ambiguous or something else.
+    """
     path = _matrix_path(place)
     prefix = path.name[: path.name.rindex("matrix.mtx")]
     features = _folder_table(path.parent, prefix, "features", place)
     barcodes = _folder_table(path.parent, prefix, "barcodes", place)
-    matrix = _read_market(Place(path, place.sample))
-    if matrix.shape != (len(barcodes), len(features)):
-        raise place.error(
-            f"{path.name} has {matrix.shape[1]} rows and {matrix.shape[0]} columns; expected "
-            f"{len(features)} rows (genes) and {len(barcodes)} columns (barcodes)"
-        )
     cells = pd.DataFrame(index=barcodes[0].to_list() if 0 in barcodes else [])
-    return _source(cells, matrix, _named_features(features), place)
+    return path, _named_features(features), cells
+
+
+def require_sizes(
+    path: Path, found: tuple[int, ...], features: pd.DataFrame, cells: pd.DataFrame, place: Place
+) -> None:
+    """Refuse a matrix whose size is not that of the tables beside it.
+
+    Parameters
+    ----------
+    path
+        The ``matrix.mtx`` file.
+    found
+        Its rows and columns.
+    features, cells
+        As ``matrix_parts`` returns them.
+    place
+        File and sample.
+
+    Raises
+    ------
+    InputError
+        With both sizes.
+    """
+    if found != (len(features), len(cells)):
+        raise place.error(
+            f"{path.name} has {found[0]} rows and {found[1]} columns; expected "
+            f"{len(features)} rows (genes) and {len(cells)} columns (barcodes)"
+        )
+
+
+def matrix_members(path: Path) -> list[Path]:
+    """Return the files that make up one input: those of a matrix folder, or the file itself.
+
+    Parameters
+    ----------
+    path
+        Path of samples.tsv, resolved.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Sorted by name; for ``<prefix>matrix.mtx`` also the barcodes and features of that prefix.
+    """
+    if path.is_dir():
+        return sorted(entry for entry in path.iterdir() if entry.is_file())
+    match = MATRIX_NAME.match(path.name)
+    if not match:
+        return [path]
+    starts = tuple(f"{match['prefix']}{kind}" for kind in ("matrix.", "barcodes.", "features.", "genes."))
+    return sorted(entry for entry in path.parent.iterdir() if entry.name.startswith(starts))
 
 
 def _matrix_path(place: Place) -> Path:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from immune_landscape.errors import Problem
 
 MAX_BYTES = 64 * 1024 * 1024
+# A decimal number as sheets and YAML may write it; Python also reads words such as nan.
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 # First bytes of files that are sent in place of text, most often by a spreadsheet program.
 NOT_TEXT = {
@@ -20,7 +23,7 @@ NOT_TEXT = {
 }
 
 
-def shown(value: object) -> str:
+def printable(value: object) -> str:
     """Return a value as it can be printed safely: quoted, control characters escaped, cut at 60."""
     text = str(value) if not isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -30,6 +33,25 @@ def listed(values: Iterable[object]) -> str:
     """Return allowed values as a comma-separated list, cut at 12."""
     words = [str(value) for value in values]
     return ", ".join(words[:12]) + (f", ... ({len(words)} in all)" if len(words) > 12 else "")
+
+
+def quoted(values: Sequence[object], most: int = 5) -> str:
+    """Return the first few values in quotes, and how many more there are.
+
+    Parameters
+    ----------
+    values
+        Values to list.
+    most
+        Number of values written out.
+
+    Returns
+    -------
+    str
+        Such as ``'a', 'b' and 3 more``.
+    """
+    text = ", ".join(f"'{value}'" for value in values[:most])
+    return text + (f" and {len(values) - most} more" if len(values) > most else "")
 
 
 def closest(value: str, allowed: Iterable[object]) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from immune_landscape.figures import decimals, format_number, shown
+from immune_landscape.contrast_tests import is_significant
+from immune_landscape.display_text import decimals, facts_of, format_number, shown
 
 ASSOCIATED = {
     "baseline": "Associated with response: {level} in {a} at {reference}.",
@@ -15,25 +16,6 @@ ASSOCIATED = {
     "response_by_visit": "Associated with response: change from {reference} to {target} is {level} in {a}.",
     "arm_by_visit": "Associated with arm: change from {reference} to {target} is {level} in {a}.",
 }
-
-
-def is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
-    """Tell whether a row is below the level after correction for its family.
-
-    Parameters
-    ----------
-    row
-        ``status``, ``p``, ``p_maxt`` (missing outside a family, where p stands in).
-    alpha
-        Level.
-
-    Returns
-    -------
-    bool
-        False for rows that were not tested.
-    """
-    p = row["p"] if pd.isna(row["p_maxt"]) else row["p_maxt"]
-    return bool(row["status"] == "tested" and not pd.isna(p) and p <= alpha)
 
 
 def verdict_of(row: Mapping[Any, Any], study: Mapping[str, Any], alpha: float) -> str:
@@ -73,9 +55,7 @@ def _underpowered(row: Mapping[Any, Any], study: Mapping[str, Any]) -> str:
 
 
 def _words(row: Mapping[Any, Any], study: Mapping[str, Any]) -> dict[str, str]:
-    facts: Mapping[str, Any] = next(
-        (item for item in study.get("contrasts") or [] if item["name"] == row["contrast"]), {}
-    )
+    facts = facts_of(study, str(row["contrast"]))
     rises = row["effect"] > 0
     return {
         "level": "higher" if rises else "lower",

@@ -261,6 +261,17 @@ def test_cell_ranger_hdf5(folder):
     assert "negative" in only(folder).message
 
 
+def test_two_genomes_are_refused_before_the_run(folder):
+    names = np.array(GENES, dtype="S")
+    with h5py.File(folder / "P01_a.h5ad", "w") as file:
+        for genome in ("GRCh38", "mm10"):
+            group = file.create_group(genome)
+            group["genes"], group["gene_names"], group["barcodes"] = names, names, np.array(barcodes(1), dtype="S")
+            group["data"], group["indices"] = np.array([3]), np.array([0])
+            group["indptr"], group["shape"] = np.repeat([0, 1], [1, 40]), np.array([len(GENES), 40])
+    assert "genomes 'GRCh38', 'mm10'" in only(folder).message
+
+
 def test_contrasts_stop_or_are_noted(folder):
     patients = (folder / "patients.tsv").read_text().replace("\tSD\t", "\tPR\t")
     (folder / "patients.tsv").write_text(patients)

@@ -228,6 +228,13 @@ def test_extra_columns(tmp_path):
     assert faults(folder) == [(2, "cps_group", "not_allowed"), (2, "treated", "not_allowed")]
 
 
+def test_an_extra_column_cannot_be_of_both_sheets(tmp_path):
+    column = "    site: {type: string}\n"
+    yaml = SOUND_YAML + f"extra_columns:\n  patients:\n{column}  samples:\n{column}"
+    found = [(column, kind) for _, column, kind in faults(write_cohort(tmp_path, yaml=yaml))]
+    assert found == [("extra_columns.samples.site", "clash")]
+
+
 def test_missing_visits_layers_and_third_visits_are_normal(tmp_path):
     yaml = "title: T\nvisits: [baseline, on_treatment, late]\n"
     rows = [*sample_rows(6)[:-1], ["P01_c", "P01", "late", "", "", "", ""]]

@@ -4,11 +4,11 @@ import pytest
 from scipy import stats
 
 from immune_landscape.compare_composition import (
-    CONTRAST_COLUMNS,
     DIFFERENCE_COLUMNS,
     REFERENCE_COLUMNS,
     compare_composition,
 )
+from immune_landscape.contrast_tests import contrast_columns
 from immune_landscape.errors import DesignError
 from immune_landscape.permutation import permute_labels
 
@@ -86,7 +86,7 @@ def test_response_by_visit_equals_a_calculation_by_hand():
     table, differences, _ = compare(composition, design, contrast())
     change, responded = by_hand(composition, design, "nk_bright")
     row = row_of(table, "nk_bright")
-    assert table.columns.tolist() == CONTRAST_COLUMNS
+    assert table.columns.tolist() == contrast_columns("subset")
     assert row["effect"] == pytest.approx(change[responded].mean() - change[~responded].mean())
     welch = stats.ttest_ind(change[responded], change[~responded], equal_var=False)
     assert row["statistic"] == pytest.approx(welch.statistic)
@@ -303,7 +303,7 @@ def test_no_contrasts_give_empty_tables():
     composition, design = cohort()
     tables = compare(composition, design)
     assert [table.columns.tolist() for table in tables] == [
-        CONTRAST_COLUMNS,
+        contrast_columns("subset"),
         DIFFERENCE_COLUMNS,
         REFERENCE_COLUMNS,
     ]

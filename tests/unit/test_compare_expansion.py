@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from immune_landscape.compare_expansion import CONTRAST_COLUMNS, DIFFERENCE_COLUMNS, compare_expansion
+from immune_landscape.compare_expansion import DIFFERENCE_COLUMNS, compare_expansion
+from immune_landscape.contrast_tests import contrast_columns
 from immune_landscape.errors import DesignError
 
 SETTINGS = {
@@ -143,7 +144,7 @@ def test_what_cannot_be_tested_has_a_row_and_no_p():
     assert missing["note"].str.contains("not measured in any patient").all()
     assert (missing["status"] == "not_testable").all()
     assert missing[["p", "p_maxt", "effect"]].isna().all(axis=None)
-    assert list(table.columns) == CONTRAST_COLUMNS
+    assert list(table.columns) == contrast_columns("metric")
     few = design[design["patient"].isin(PATIENTS[2:6])]
     table, _ = compare_expansion(data, few, [INTERACTION], 0, **SETTINGS)
     assert table["note"].str.contains("smallest attainable p").all()
@@ -163,7 +164,7 @@ def test_counts_enter_as_they_are_and_shares_as_standardised():
 def test_no_contrast_gives_empty_tables_and_a_wrong_one_is_told():
     design = cohort()
     tables = compare_expansion(expansion(design), design, [], 0, **SETTINGS)
-    assert [list(table.columns) for table in tables] == [CONTRAST_COLUMNS, DIFFERENCE_COLUMNS]
+    assert [list(table.columns) for table in tables] == [contrast_columns("metric"), DIFFERENCE_COLUMNS]
     assert all(table.empty for table in tables)
     with pytest.raises(DesignError, match="estimand is 'trend'"):
         compare_expansion(expansion(design), design, [{**INTERACTION, "estimand": "trend"}], 0, **SETTINGS)

@@ -12,7 +12,7 @@ from datasets import shared_data
 from made_inputs import small_counts, write_cell_ranger_2, write_cell_ranger_3, write_folder
 from scipy import sparse
 
-from immune_landscape.counts_io import read_counts, read_noted_counts
+from immune_landscape.counts_io import read_counts
 from immune_landscape.errors import InputError
 from immune_landscape.gene_names import unique_symbols
 from immune_landscape.raw_counts import find_fault
@@ -23,6 +23,10 @@ NOTED = {"label": None, "sample_column": None, "keep_columns": (), "species": "h
 @pytest.fixture(scope="module")
 def small() -> ad.AnnData:
     return small_counts()
+
+
+def counts_of(path: Path, **options) -> ad.AnnData:
+    return read_counts(path, **options).counts
 
 
 def saved(folder: Path, data: ad.AnnData, X=None) -> Path:
@@ -36,7 +40,7 @@ def saved(folder: Path, data: ad.AnnData, X=None) -> Path:
 
 def refused(path: Path, **options) -> str:
     with pytest.raises(InputError) as caught:
-        read_counts(path, sample="P01", **options)
+        counts_of(path, sample="P01", **options)
     message = str(caught.value)
     assert str(path) in message or path.name in message
     assert "sample 'P01'" in message
@@ -65,7 +69,7 @@ def written(kind: str, folder: Path, data: ad.AnnData) -> Path:
     "kind", ["cell_ranger_3", "cell_ranger_2", "h5ad", "dense_h5ad", "csc_h5ad", "v2", "v3", "prefix"]
 )
 def test_every_format_gives_the_same_counts(kind, tmp_path, small):
-    counts = read_counts(written(kind, tmp_path, small), sample="P01")
+    counts = counts_of(written(kind, tmp_path, small), sample="P01")
     assert isinstance(counts.X, sparse.csr_matrix)
     assert counts.X.dtype == np.int32
     assert counts.X.has_canonical_format
@@ -81,12 +85,12 @@ def test_matrix_path_chooses_among_several_in_one_folder(tmp_path, small):
     folder = write_folder(tmp_path / "geo", small, version=3, zipped=True, prefix="GSM1_")
     write_folder(folder, small[:10], version=3, zipped=True, prefix="GSM2_")
     assert "2 matrices" in refused(folder)
-    assert read_counts(folder / "GSM2_matrix.mtx.gz", sample="P01").n_obs == 10
+    assert counts_of(folder / "GSM2_matrix.mtx.gz", sample="P01").n_obs == 10
 
 
 def test_only_gene_expression_features_are_kept(tmp_path, small):
     types = ["Gene Expression"] * (small.n_vars - 5) + ["Antibody Capture"] * 5
-    counts = read_counts(write_cell_ranger_3(tmp_path / "x.h5", small, types), sample="P01")
+    counts = counts_of(write_cell_ranger_3(tmp_path / "x.h5", small, types), sample="P01")
     assert list(counts.var_names) == list(small.var_names[:-5])
     message = refused(write_cell_ranger_3(tmp_path / "y.h5", small, ["Antibody Capture"] * small.n_vars))
     assert "no 'Gene Expression' features, only 'Antibody Capture'" in message
@@ -99,14 +103,14 @@ def test_two_genomes_are_refused(tmp_path, small):
 
 @pytest.mark.parametrize("kind", ["cell_ranger_3", "cell_ranger_2", "h5ad", "v3"])
 def test_empty_sample_has_no_cells_and_all_genes(kind, tmp_path, small):
-    counts = read_counts(written(kind, tmp_path, small[:0]), sample="P01")
+    counts = counts_of(written(kind, tmp_path, small[:0]), sample="P01")
     assert counts.shape == (0, small.n_vars)
     assert counts.X.dtype == np.int32
 
 
 @pytest.mark.parametrize("cells", [1, 5])
 def test_tiny_samples_are_read(cells, tmp_path, small):
-    assert read_counts(saved(tmp_path, small[:cells]), sample="P01").n_obs == cells
+    assert counts_of(saved(tmp_path, small[:cells]), sample="P01").n_obs == cells
 
 
 # --- real data -------------------------------------------------------------------------------
@@ -122,7 +126,7 @@ def test_tiny_samples_are_read(cells, tmp_path, small):
 )
 def test_real_samples_keep_every_count(folder, name, shape, total):
     path = shared_data(folder) / name
-    counts = read_counts(path, sample="S1")
+    counts = counts_of(path, sample="S1")
     assert counts.shape == shape
     assert counts.X.sum() == total == ad.read_h5ad(path).X.sum(dtype=np.float64)
 
@@ -131,7 +135,7 @@ def test_kang_samples_come_from_one_file_with_plain_symbols():
     path = shared_data("kang2018_ifnb") / "kang_muscat_2donor_paired_counts.h5ad"
     whole = ad.read_h5ad(path)
     options = {"sample_column": "sample_id", "keep_columns": ("cluster_id", "donor")}
-    counts = read_counts(path, sample="P1", label="stim107", **options)
+    counts = counts_of(path, sample="P1", label="stim107", **options)
     expected = whole[whole.obs["sample_id"] == "stim107"]
     np.testing.assert_array_equal(counts.X.toarray(), expected.X.toarray())
     assert list(counts.var_names) == list(whole.var["symbol"])
@@ -143,7 +147,7 @@ def test_kang_samples_come_from_one_file_with_plain_symbols():
 
 def test_zhao_barcodes_lose_their_sample_prefix():
     path = shared_data("screpertoire_zhao2021") / "gex_500cells_2000hvg_counts.h5ad"
-    counts = read_counts(path, sample="P20L", sample_column="orig.ident", keep_columns=("nCount_RNA",))
+    counts = counts_of(path, sample="P20L", sample_column="orig.ident", keep_columns=("nCount_RNA",))
     assert counts.n_obs == 11
     assert counts.obs_names.str.fullmatch(r"P20L:[ACGT]{16}-1").all()
     assert counts.obs["input_nCount_RNA"].dtype == np.float64
@@ -158,7 +162,7 @@ def wheel_data() -> Path:
 @pytest.mark.parametrize("name", ["wu2020_200_v0_11.h5ad", "wu2020_200.h5mu"])
 def test_wu_reads_alike_from_the_wheel_and_the_copy(name):
     kept = {"sample": "LN1", "sample_column": "sample"}
-    ours, theirs = (read_counts(p, **kept) for p in (shared_data("wu2020_scirpy_wheel") / name, wheel_data() / name))
+    ours, theirs = (counts_of(p, **kept) for p in (shared_data("wu2020_scirpy_wheel") / name, wheel_data() / name))
     assert (ours.X != theirs.X).nnz == 0
     assert ours.n_obs > 0
     assert (ours.var["gene_id"] == "").all()  # its ids are of Entrez
@@ -240,7 +244,7 @@ def test_raw_counts_beside_a_normalised_x_are_found_and_told(where, tmp_path, sm
     else:
         data.layers["counts"] = small.X.copy()
     data.X = np.log1p(data.X)
-    result = read_noted_counts(saved(tmp_path, data), sample="P01", barcode_pattern="[ACGT]+-1", **NOTED)
+    result = read_counts(saved(tmp_path, data), sample="P01", barcode_pattern="[ACGT]+-1", **NOTED)
     np.testing.assert_array_equal(result.counts.X.toarray(), small.X.toarray())
     assert list(result.counts.var_names) == list(small.var_names)
     ((kind, message),) = result.notes
@@ -262,7 +266,7 @@ def test_cell_ids_without_barcode_are_refused(tmp_path, small):
     data = small.copy()
     data.obs_names = [f"cell{i}" for i in range(small.n_obs)]
     assert "40 of 40 cell ids hold no barcode, such as 'cell0'" in refused(saved(tmp_path, data))
-    assert read_counts(saved(tmp_path, data), sample="P01", barcode_pattern="cell[0-9]+").n_obs == 40
+    assert counts_of(saved(tmp_path, data), sample="P01", barcode_pattern="cell[0-9]+").n_obs == 40
 
 
 def test_duplicate_ensembl_ids_are_listed(tmp_path, small):
@@ -274,7 +278,7 @@ def test_duplicate_ensembl_ids_are_listed(tmp_path, small):
 def test_duplicate_symbols_are_numbered_by_ensembl_id(tmp_path, small):
     data = small[:, ::-1].copy()
     data.var_names = ["TBCE", "TBCE", "TBCE-1", *data.var_names[3:]]
-    result = read_noted_counts(
+    result = read_counts(
         write_cell_ranger_3(tmp_path / "x.h5", data), sample="P01", barcode_pattern="[ACGT]+-1", **NOTED
     )
     assert list(result.counts.var_names[:3]) == ["TBCE-2", "TBCE", "TBCE-1"]
@@ -296,7 +300,7 @@ def test_numbering_does_not_depend_on_the_order_of_genes():
 def test_symbols_are_found_where_names_are_ensembl_ids(column, tmp_path, small):
     data = small.copy()
     data.var = pd.DataFrame({column: small.var_names.to_numpy()}, index=small.var["gene_ids"].to_numpy())
-    counts = read_counts(saved(tmp_path, data), sample="P01")
+    counts = counts_of(saved(tmp_path, data), sample="P01")
     assert list(counts.var_names) == list(small.var_names)
     assert list(counts.var["gene_id"]) == list(small.var["gene_ids"])
 
@@ -311,7 +315,7 @@ def test_mouse_is_refused_for_human_by_symbol_and_by_id(tmp_path, small):
     data = small.copy()
     data.var = pd.DataFrame(index=[name.capitalize() for name in small.var_names])
     assert "they look mouse (or rat), such as " in refused(saved(tmp_path, data))
-    assert read_counts(saved(tmp_path, data), sample="P01", species="mouse").n_vars == 300
+    assert counts_of(saved(tmp_path, data), sample="P01", species="mouse").n_vars == 300
     data.var["gene_ids"] = [f"ENSMUSG{i:011d}" for i in range(300)]
     assert "Ensembl ids such as 'ENSMUSG00000000000'" in refused(saved(tmp_path, data))
     assert "not mouse" in refused(saved(tmp_path, small), species="mouse")
@@ -326,8 +330,8 @@ def test_sample_column_and_label_must_exist(tmp_path, small):
     )
     assert "no value 'd9' (gex_label); found 'd1', 'd2', 'd3'" in refused(path, sample_column="donor", label="d9")
     assert "no column 'nope' (inputs.keep_columns)" in refused(path, keep_columns=("nope",))
-    assert read_counts(path, sample="P01", sample_column="donor", label="d2").n_obs == 10
-    assert read_counts(path, sample="P01", sample_column="donor", label="d3").n_obs == 0
+    assert counts_of(path, sample="P01", sample_column="donor", label="d2").n_obs == 10
+    assert counts_of(path, sample="P01", sample_column="donor", label="d3").n_obs == 0
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -378,7 +382,7 @@ def test_crlf_line_ends_in_the_folder_are_read(tmp_path, small):
     folder = write_folder(tmp_path / "mtx", small, version=2, zipped=False)
     for name in ("barcodes.tsv", "genes.tsv"):
         (folder / name).write_bytes((folder / name).read_bytes().replace(b"\n", b"\r\n"))
-    counts = read_counts(folder, sample="P01")
+    counts = counts_of(folder, sample="P01")
     assert list(counts.var_names) == list(small.var_names)
     assert list(counts.obs["barcode"]) == list(small.obs_names)
 
@@ -438,7 +442,7 @@ def test_an_h5ad_older_than_its_format_number_is_read():
     path = wheel_data() / "wu2020_200_v0_6.h5ad"
     with h5py.File(path) as file:
         assert "encoding-type" not in file.attrs
-    old = read_counts(path, sample="LN1", sample_column="sample")
-    new = read_counts(wheel_data() / "wu2020_200_v0_11.h5ad", sample="LN1", sample_column="sample")
+    old = counts_of(path, sample="LN1", sample_column="sample")
+    new = counts_of(wheel_data() / "wu2020_200_v0_11.h5ad", sample="LN1", sample_column="sample")
     assert list(old.obs_names) == list(new.obs_names)
     np.testing.assert_array_equal(old.X.toarray(), new[:, old.var_names].X.toarray())

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from figure_checks import artists, check, words_of
 
+from immune_landscape.display_text import format_effect
 from immune_landscape.draw_composition import draw_composition
-from immune_landscape.figures import format_effect
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from figure_checks import artists, check
 
+from immune_landscape.display_text import format_effect
 from immune_landscape.draw_contrasts import draw_contrasts, question_of
-from immune_landscape.figures import format_effect
 
 
 def draw(contrasts, study=made.STUDY, show_mde=True):

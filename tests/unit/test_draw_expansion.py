@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from figure_checks import check, words_of
 
+from immune_landscape.display_text import format_effect
 from immune_landscape.draw_expansion import draw_expansion
-from immune_landscape.figures import format_effect
 
 
 @pytest.fixture(scope="module")

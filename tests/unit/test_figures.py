@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from figure_checks import artists, assert_no_overlap, check, texts_of, words_of
 
-from immune_landscape import figures, panels
+from immune_landscape import display_text, figures, panels
 from immune_landscape.palette import colours_of, group_styles
 
 QUIET = {**made.STUDY, "simulated": False}
@@ -56,43 +56,6 @@ def test_dollar_signs_in_names_are_no_formula():
     assert "cost $x_1$" in words_of(page(title="cost $x_1$"))
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.00001, "< 0.0001"),
-        (0.0123, "0.012"),
-        (0.0012, "0.0012"),
-        (0.5, "0.50"),
-        (1.0, "1.00"),
-        (np.nan, "–"),
-    ],
-)
-def test_p_values_are_never_zero(value, text):
-    assert figures.format_p(value) == text
-
-
-def test_effects_show_open_ends_and_true_minus_signs():
-    row = {"effect": -0.5, "ci_low": -np.inf, "ci_high": 0.25}
-    assert figures.format_effect(row) == "−0.50 [−∞, +0.25]"
-    assert figures.format_effect({"effect": 0.004, "ci_low": -0.01, "ci_high": 0.02}) == "+0.004 [−0.010, +0.020]"
-    assert figures.format_effect({"effect": np.nan, "ci_low": np.nan, "ci_high": np.nan}) == "–"
-    assert figures.format_effect({"effect": 0.5, "ci_low": np.nan, "ci_high": np.nan}) == "+0.50"
-
-
-def test_display_names_prefer_the_study_then_the_cell_types():
-    study = {"labels": {"cd8_teff": "Killers"}}
-    assert figures.shown(study, "cd8_teff") == "Killers"
-    assert figures.shown({}, "cd8_teff") == "CD8 Teff"
-    assert figures.shown({}, "on_treatment") == "On treatment"
-    assert figures.shown({}, "C1D1") == "C1D1"
-
-
-def test_interval_is_named_by_its_level():
-    assert figures.interval_name({"alpha": 0.05}) == "95 % CI"
-    assert figures.interval_name({"alpha": 0.01}) == "99 % CI"
-    assert "%" not in figures.interval_name({})
-
-
 def test_boxes_are_spread_until_none_overlaps_and_stay_inside():
     rng = np.random.default_rng(1)
     centres = rng.uniform(40, 60, (14, 2))
@@ -119,7 +82,9 @@ def test_labels_on_data_do_not_cover_each_other():
     figure = page()
     axes = figure.add_subplot()
     axes.scatter(cells["umap_1"], cells["umap_2"])
-    panels.label_clusters_on_data(axes, cells, {name: figures.shown({}, name) for name in names}, colours_of(names))
+    panels.label_clusters_on_data(
+        axes, cells, {name: display_text.shown({}, name) for name in names}, colours_of(names)
+    )
     figure.draw_without_rendering()
     texts = artists(figure, "cluster_label")
     assert len(texts) == 4

@@ -1,9 +1,8 @@
 import numpy as np
-import pandas as pd
 import pytest
 from cells import make_counts
 
-from immune_landscape.filter_cells import cell_metrics, filter_cells, summarise_quality
+from immune_landscape.filter_cells import cell_metrics, filter_cells
 
 SETTINGS = {
     "min_genes": 2,
@@ -62,16 +61,3 @@ def test_small_sample_has_floors_only():
 def test_empty_and_single(cells):
     counts = make_counts(np.full((cells, 3), 10), ["A", "B", "C"], ["S1"] * cells)
     assert len(filter_cells(counts, **SETTINGS)) == cells
-
-
-def test_summary_adds_up():
-    counts = make_counts([[9, 0, 0, 1, 5], [0, 0, 0, 1, 0], [0, 1, 0, 5, 5]], GENES, ["S1", "S1", "S2"])
-    summary = summarise_quality(filter_cells(counts, **SETTINGS)).set_index("sample")
-    assert summary.loc["S1", ["cells_in", "cells_kept", "out_high_mt", "out_few_genes"]].tolist() == [
-        2,
-        0,
-        1,
-        1,
-    ]
-    assert summary.loc["S2", ["cells_in", "cells_kept"]].tolist() == [1, 1]
-    assert isinstance(summary, pd.DataFrame)

@@ -85,12 +85,6 @@ def test_categories_are_as_many_as_asked_and_distinct(count):
     assert len(set(palette.categorical(count))) == count
 
 
-def test_visits_run_from_light_to_dark():
-    visits = ["a", "b", "c", "d"]
-    levels = [palette.luminance(colour) for colour in palette.visit_colours(visits).values()]
-    assert levels == sorted(levels, reverse=True)
-
-
 @pytest.mark.parametrize("colour", [*read_cell_types()["colour"].unique(), "#000000", "#FFFFFF"])
 def test_text_has_a_contrast_of_at_least_4_5(colour):
     # WCAG 2.2 contrast ratio; black or white always reaches 4.58.

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immune_landscape.figures import format_effect
+from immune_landscape.contrast_tests import is_significant
+from immune_landscape.display_text import format_effect
 from immune_landscape.html_parts import Html, interval_bar, tag
 from immune_landscape.report_cohort import report_cohort, software_versions
-from immune_landscape.verdicts import is_significant, verdict_of
+from immune_landscape.verdicts import verdict_of
 
 STUDY = {**made.STUDY, "power": 0.8}
 PAYLOADS = [

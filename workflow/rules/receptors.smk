@@ -18,8 +18,6 @@ rule load_receptors:
         "<logs>/load_receptors.log",
     benchmark:
         "<benchmarks>/load_receptors.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/receptors.yaml"
     resources:

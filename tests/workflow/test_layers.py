@@ -1,0 +1,83 @@
+"""What a cohort holds decides which rules its run has; none is needed twice and none is missing."""
+
+import pytest
+from workflow.runs import Run, dry_run, run_snakemake, write_tiny
+
+GEX = {
+    *("load_samples", "filter_cells", "find_doublets", "merge_samples", "reduce_cells", "cluster_cells"),
+    *("annotate_lineages", "annotate_subsets", "define_labels", "measure_composition", "compare_composition"),
+    *("measure_markers", "draw_markers", "draw_cells", "draw_quality", "draw_composition", "draw_contrasts"),
+    *("judge_recovery", "draw_recovery", "export_h5ad"),
+}
+TCR = {
+    *("load_receptors", "define_clonotypes", "measure_expansion", "compare_expansion"),
+    *("draw_clonotypes", "draw_expansion"),
+}
+ALWAYS = {"check_inputs", "draw_cohort", "report_cohort"}
+SIMULATED = ALWAYS | {"simulate_cohort"}
+OF_CONTRASTS = {"draw_contrasts", "judge_recovery", "draw_recovery"}
+# Three jobs each for all cells and the branches, two for the branches alone or the parts of the samples.
+JOBS = {
+    **dict.fromkeys(("reduce_cells", "cluster_cells", "draw_cells", "measure_markers", "draw_markers"), 3),
+    **dict.fromkeys(("load_samples", "filter_cells", "find_doublets", "annotate_subsets"), 2),
+}
+
+
+def drop_columns(folder, columns):
+    path = folder / "samples.tsv"
+    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    kept = [at for at, name in enumerate(rows[0]) if name not in columns]
+    path.write_text("".join("\t".join(row[at] for at in kept) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "dropped", "expected"),
+    [
+        ({}, (), SIMULATED | GEX | TCR),
+        ({"layers": ["gex"]}, (), SIMULATED | GEX),
+        ({"layers": ["tcr"]}, (), SIMULATED | TCR),
+        ({}, ("tcr",), SIMULATED | GEX),
+        ({}, ("gex", "bulk_tcr"), SIMULATED | TCR),
+        ({"layers": ["bulk_tcr"]}, (), SIMULATED),
+        ({"layers": []}, (), ALWAYS),
+        ({}, ("gex", "tcr", "bulk_tcr"), ALWAYS),
+        ({"unblinded": False}, (), SIMULATED | GEX | TCR),
+        ({"contrasts": []}, (), (SIMULATED | GEX | TCR) - OF_CONTRASTS),
+        ({"contrasts": [], "layers": ["tcr"]}, (), SIMULATED | TCR),
+    ],
+)
+def test_layers_decide_the_rules(checkout, tmp_path, changes, dropped, expected):
+    folder = write_tiny(tmp_path / "tiny", **changes)
+    drop_columns(folder, dropped)
+    run = dry_run(checkout, folder)
+    assert run.code == 0, run.text
+    assert run.jobs() == {rule: JOBS.get(rule, 1) for rule in expected}
+
+
+def test_samples_are_dealt_to_as_many_jobs_as_asked(checkout, tmp_path):
+    folder = write_tiny(tmp_path / "tiny", samples_per_job=3)
+    assert dry_run(checkout, folder).jobs()["load_samples"] == 6
+
+
+@pytest.fixture(scope="module")
+def masked(checkout, tmp_path_factory) -> Run:
+    folder = write_tiny(tmp_path_factory.mktemp("masked") / "masked", unblinded=False, layers=["tcr"])
+    return run_snakemake(checkout, folder, "--cores", "2")
+
+
+@pytest.mark.slow
+def test_a_masked_cohort_runs_without_arm_or_response(masked):
+    assert masked.code == 0, masked.text[-5000:]
+    assert (masked.results / "report.html").exists()
+    design = masked.table("check_inputs/design.tsv")
+    for column in ("arm", "best_response", "response", "dose_level", "product_origin"):
+        assert set(design[column]) == {""}, column
+    print(f"masked run: {sum(masked.jobs().values())} jobs in {masked.seconds:.0f} s")
+
+
+@pytest.mark.slow
+def test_a_masked_cohort_tells_no_difference_between_groups(masked):
+    contrasts = masked.table("compare_expansion/contrasts.tsv")
+    between = contrasts[contrasts["estimand"] == "response_by_visit"]
+    assert len(between)
+    assert set(between["status"]) == {"not_testable"}
