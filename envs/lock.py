@@ -14,9 +14,9 @@ from pathlib import Path
 ENVS = Path(__file__).resolve().parent
 OLDEST_PYTHON, CONDA_PYTHON = "3.11", "3.12"
 GROUPS = {
-    "core": "anndata decoupler h5py harmonypy igraph jsonschema matplotlib numpy olga pandas pynndescent pyyaml"
-    " scanpy scikit-image scikit-learn scipy seaborn snakemake threadpoolctl",
-    "receptors": "anndata h5py jsonschema matplotlib numpy pandas pyyaml scanpy scipy scirpy seaborn snakemake"
+    "core": "anndata decoupler h5py harmonypy igraph jsonschema matplotlib numpy olga pandas pygments pynndescent"
+    " pyyaml scanpy scikit-image scikit-learn scipy seaborn snakemake threadpoolctl",
+    "receptors": "anndata h5py jsonschema matplotlib numpy pandas pygments pyyaml scanpy scipy scirpy seaborn snakemake"
     " threadpoolctl",
 }
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: *; *([^\\]+?))? *\\?$", re.MULTILINE)

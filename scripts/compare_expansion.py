@@ -9,7 +9,7 @@ with running(snakemake) as log:
     from immune_landscape.store import read_table, write_table
 
     tables = [read_table(snakemake.input[name]) for name in ("metrics", "by_subset")]
-    expansion = pd.concat([table for table in tables if len(table)], ignore_index=True)
+    expansion = pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
     design, study = read_table(snakemake.input.design), snakemake.params.study
     tables = compare_expansion(
         expansion, design, study["contrasts"], snakemake.params.seed, **snakemake.params.settings

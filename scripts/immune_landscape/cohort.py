@@ -243,6 +243,8 @@ def _read_table(folder: Path, name: str, config: Mapping[str, Any], *, optional:
     sheet: Sheet = read_sheet(path, label, specs=specs, required=load_schema(name)["required"])
     frame, problems = typed_columns(sheet, specs)
     table = checks.Table(label, frame, frozenset(sheet.columns), sheet.broken)
+    if sheet.columns and not sheet.lines and not optional:
+        problems.append(Problem(label, 1, "", "has a header but no row", "empty_sheet"))
     return table, [*sheet.problems, *problems], sheet.notes
 
 

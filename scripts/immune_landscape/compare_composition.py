@@ -19,7 +19,7 @@ from immune_landscape.contrast_tests import (
     run_test,
     why_untestable,
 )
-from immune_landscape.measure_composition import UNASSIGNED
+from immune_landscape.measure_composition import is_unassigned
 from immune_landscape.patient_groups import PatientGroups, compared_patients
 from immune_landscape.seeds import seed_of
 
@@ -214,7 +214,7 @@ def _test_panels(
 
 def _in_family(subset: str, contrast: Mapping[str, Any]) -> bool:
     declared = contrast.get("subsets") or []
-    return subset in declared if declared else subset != UNASSIGNED
+    return subset in declared if declared else not is_unassigned(subset)
 
 
 def _run_tests(

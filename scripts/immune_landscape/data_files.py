@@ -47,8 +47,11 @@ def root_folder(folder: Path, data_root: str) -> tuple[Path, str | None]:
             folder,
             f"{printable(data_root)}, expected package:<name>/<folder>, such as package:scirpy/tests/data",
         )
-    # find_spec of a top-level name locates the package without importing it.
-    spec = importlib.util.find_spec(package)
+    try:
+        # find_spec of a top-level name locates the package without importing it.
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module without a file, such as __main__
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         return folder, f"the Python package {package} is not installed"
     root = Path(spec.submodule_search_locations[0]) / inside

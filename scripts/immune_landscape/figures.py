@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from immune_landscape.palette import FAINT, INK, MUTED, WARNING
+from immune_landscape.store import whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,8 +245,8 @@ def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Pa
             figure = drawn.get(path.stem) or empty_figure(path.stem, reason, study)
         else:
             figure = drawn
-        with mpl.rc_context(STYLE):
-            figure.savefig(path, dpi=DPI, metadata=METADATA.get(path.suffix, {}))
+        with mpl.rc_context(STYLE), whole(path) as part:
+            figure.savefig(part, dpi=DPI, format=path.suffix[1:], metadata=METADATA.get(path.suffix, {}))
 
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:

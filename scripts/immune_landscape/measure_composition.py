@@ -58,6 +58,22 @@ def measure_composition(cells: pd.DataFrame, design: pd.DataFrame, *, branches: 
     return table[COLUMNS]
 
 
+def is_unassigned(subset: str) -> bool:
+    """Return whether a label says that a cell was given none, in its branch or at all.
+
+    Parameters
+    ----------
+    subset
+        Slug of a subset or lineage, such as ``nk_unassigned``.
+
+    Returns
+    -------
+    bool
+        True for ``unassigned`` and ``<branch>_unassigned``.
+    """
+    return subset == UNASSIGNED or subset.endswith(f"_{UNASSIGNED}")
+
+
 def _check_cells(cells: pd.DataFrame, design: pd.DataFrame) -> None:
     missing = [column for column in CELL_COLUMNS if column not in cells]
     if missing:
@@ -89,4 +105,4 @@ def _count_parts(cells: pd.DataFrame, column: str, parent: str, samples: pd.Data
 
 
 def _unassigned_last(label: str) -> tuple[bool, str]:
-    return label == UNASSIGNED, label
+    return is_unassigned(label), label

@@ -35,6 +35,7 @@ from immune_landscape.html_parts import (
     table,
     tag,
 )
+from immune_landscape.measure_composition import is_unassigned
 from immune_landscape.palette import GROUPS, LAYERS, MUTED, VERDICTS, text_on
 from immune_landscape.verdicts import verdict_of
 
@@ -241,7 +242,7 @@ def _family(contrasts: pd.DataFrame, study: Mapping[str, Any], primary: bool) ->
         and (
             row["subset"] in declared[row["contrast"]]
             if declared.get(row["contrast"])
-            else not str(row["subset"]).endswith("unassigned")
+            else not is_unassigned(str(row["subset"]))
         )
         for row in contrasts.to_dict("records")
     ]

@@ -19,6 +19,7 @@ from immune_landscape.simulate_contigs import list_contigs, list_rearrangements,
 from immune_landscape.simulate_counts import draw_counts
 from immune_landscape.simulate_profiles import SAMPLE_COLUMNS, Biology, read_biology
 from immune_landscape.simulate_receptors import Repertoire, draw_repertoire
+from immune_landscape.store import whole
 
 BIOLOGY_FILES = ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
 TRUTH_CELLS = "truth_cells.tsv.gz"
@@ -315,7 +316,8 @@ def write_cohort(simulated: SimulatedCohort, design: pd.DataFrame, folder: str |
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(folder / TRUTH_CELLS, simulated.cells, "\t")
     truth = folder / "truth.json"
-    truth.write_text(json.dumps(simulated.truth, indent=1) + "\n", encoding="utf-8")
+    with whole(truth) as part:  # last, so that its presence means that all files are there
+        part.write_text(json.dumps(simulated.truth, indent=1) + "\n", encoding="utf-8")
     return [*(path for _, _, path in targets), folder / TRUTH_CELLS, truth]
 
 

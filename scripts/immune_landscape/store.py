@@ -121,7 +121,19 @@ def read_table(path: str | Path, *, index: str | None = None) -> pd.DataFrame:
 TEXT_COLUMNS = frozenset(
     {
         *("sample", "patient", "visit", "tissue", "batch", "arm", "cell", "barcode", "cluster", "clonotype"),
-        *("subset", "lineage", "branch", "label", "parent", "contrast", "group", "response", "best_response"),
+        *(
+            "subset",
+            "lineage",
+            "branch",
+            "label",
+            "parent",
+            "contrast",
+            "group",
+            "group_a",
+            "group_b",
+            "response",
+            "best_response",
+        ),
         *(
             "evaluable",
             "sex",

@@ -15,7 +15,8 @@ from immune_landscape.text_files import NUMBER, printable, read_text
 KeyPath = tuple[str | int, ...]
 
 MAX_CHARACTERS = 256 * 1024
-INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+# At most 18 digits: Python refuses thousands of them, and no key of a cohort needs more.
+INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 READ_AS = {"bool": "true or false", "timestamp": "a date", "int": "another number", "float": "another number"}
 
 

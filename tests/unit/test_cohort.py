@@ -228,6 +228,17 @@ def test_extra_columns(tmp_path):
     assert faults(folder) == [(2, "cps_group", "not_allowed"), (2, "treated", "not_allowed")]
 
 
+def test_sheets_need_a_row(tmp_path):
+    folder = write_cohort(tmp_path, yaml="title: T\nvisits: [baseline]\n", samples=tsv(SAMPLE_COLUMNS, []))
+    assert (1, "", "empty_sheet") in faults(folder)
+
+
+@pytest.mark.parametrize("line", ["data_root: package:__main__", "seed: " + "9" * 5000])
+def test_odd_values_are_problems_not_tracebacks(tmp_path, line):
+    (key, *_) = line.split(":")
+    assert key in {column for _, column, _ in faults(write_cohort(tmp_path, yaml=f"{SOUND_YAML}{line}\n"))}
+
+
 def test_an_extra_column_cannot_be_of_both_sheets(tmp_path):
     column = "    site: {type: string}\n"
     yaml = SOUND_YAML + f"extra_columns:\n  patients:\n{column}  samples:\n{column}"

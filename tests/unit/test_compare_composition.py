@@ -308,3 +308,12 @@ def test_no_contrasts_give_empty_tables():
         REFERENCE_COLUMNS,
     ]
     assert all(table.empty for table in tables)
+
+
+def test_unassigned_cells_of_a_branch_are_outside_the_default_family():
+    composition, design = cohort(shift=1.0)
+    renamed = composition.replace({"subset": {"nk_adaptive": "nk_unassigned"}})
+    table, _, _ = compare(renamed, design, contrast())
+    assert np.isfinite(row_of(table, "nk_unassigned")["p"])
+    assert np.isnan(row_of(table, "nk_unassigned")["p_maxt"])
+    assert np.isfinite(row_of(table, "nk_dim")["p_maxt"])

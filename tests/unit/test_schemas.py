@@ -125,7 +125,7 @@ def test_config_mistakes_are_told_with_line_and_remedy(tmp_path, extra, line, co
 @pytest.mark.parametrize("word", ["on", "no", "yes", "1_000", "12:30", "2024-01-01", "007", "0x1F", ".inf", ".nan"])
 def test_words_that_yaml_would_reinterpret_must_be_quoted(tmp_path, word):
     yaml = f"title: T\nvisits:\n  - baseline\n  - {word}\n"
-    folder = write_cohort(tmp_path, yaml=yaml, samples="sample\tpatient\tvisit\n")
+    folder = write_cohort(tmp_path, yaml=yaml, samples="sample\tpatient\tvisit\nS1\tP01\tbaseline\n")
     (problem,) = examine_cohort(folder)[1]
     assert (problem.line, problem.column, problem.kind) == (4, "visits[1]", "unquoted_value")
     assert f'quote this value: "{word}"' in problem.message

@@ -15,8 +15,6 @@ rule annotate_lineages:
     benchmark:
         "<benchmarks>/annotate_lineages.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -54,8 +52,6 @@ rule annotate_subsets:
     benchmark:
         "<benchmarks>/annotate_subsets/{branch}.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -78,8 +74,6 @@ rule define_labels:
         "<logs>/define_labels.log",
     benchmark:
         "<benchmarks>/define_labels.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:

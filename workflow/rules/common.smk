@@ -48,7 +48,12 @@ REPORT = f"results/{PLAN.name}/report.html"
 BRANCHES = ["nk", "t"]
 HAS_GEX, HAS_TCR = bool(PLAN.jobs), bool(PLAN.files("tcr"))
 IS_SIMULATED = PLAN.data_root is not None
-HAS_RECOVERY = IS_SIMULATED and HAS_GEX and bool(config["contrasts"])
+HAS_RECOVERY = (
+    IS_SIMULATED
+    and HAS_GEX
+    and bool(config["simulate_cohort"]["effects"])
+    and any(c["estimand"] == "response_by_visit" for c in config["contrasts"])
+)
 DATA_FILES = [
     path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
 ]

@@ -17,8 +17,6 @@ rule measure_composition:
         "<logs>/measure_composition.log",
     benchmark:
         "<benchmarks>/measure_composition.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -47,8 +45,6 @@ rule compare_composition:
         "<logs>/compare_composition.log",
     benchmark:
         "<benchmarks>/compare_composition.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -79,8 +75,6 @@ rule compare_expansion:
         "<logs>/compare_expansion.log",
     benchmark:
         "<benchmarks>/compare_expansion.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -109,8 +103,6 @@ rule judge_recovery:
         "<logs>/judge_recovery.log",
     benchmark:
         "<benchmarks>/judge_recovery.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:

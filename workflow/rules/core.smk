@@ -13,8 +13,6 @@ rule reduce_cells:
     benchmark:
         "<benchmarks>/reduce_cells/{branch}.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -40,8 +38,6 @@ rule cluster_cells:
     benchmark:
         "<benchmarks>/cluster_cells/{branch}.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:

@@ -16,8 +16,6 @@ rule export_h5ad:
         "<logs>/export_h5ad.log",
     benchmark:
         "<benchmarks>/export_h5ad.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:

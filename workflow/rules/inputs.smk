@@ -1,6 +1,4 @@
 # Needs: the cohort folder. Promises: a checked design, and the raw counts of the samples in a handful of jobs.
-# Rules that read the user's own files have no shadow folder, which cannot hold paths outside the working directory;
-# what they write appears at its final path only when whole (store.whole).
 if IS_SIMULATED:
 
     rule simulate_cohort:

@@ -10,8 +10,6 @@ rule filter_cells:
     benchmark:
         "<benchmarks>/filter_cells/{job}.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -35,8 +33,6 @@ rule find_doublets:
     benchmark:
         "<benchmarks>/find_doublets/{job}.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -70,8 +66,6 @@ rule merge_samples:
     benchmark:
         "<benchmarks>/merge_samples.tsv"
     retries: 2
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:

@@ -47,8 +47,6 @@ rule define_clonotypes:
         "<logs>/define_clonotypes.log",
     benchmark:
         "<benchmarks>/define_clonotypes.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/receptors.yaml"
     resources:
@@ -72,8 +70,6 @@ rule measure_expansion:
         "<logs>/measure_expansion.log",
     benchmark:
         "<benchmarks>/measure_expansion.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/receptors.yaml"
     resources:

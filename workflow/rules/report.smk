@@ -20,8 +20,6 @@ rule report_cohort:
         "<logs>/report_cohort.log",
     benchmark:
         "<benchmarks>/report_cohort.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -48,8 +46,6 @@ rule draw_cohort:
         "<logs>/draw_cohort.log",
     benchmark:
         "<benchmarks>/draw_cohort.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -76,8 +72,6 @@ rule draw_recovery:
         "<logs>/draw_recovery.log",
     benchmark:
         "<benchmarks>/draw_recovery.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -104,8 +98,6 @@ rule draw_contrasts:
         "<logs>/draw_contrasts.log",
     benchmark:
         "<benchmarks>/draw_contrasts.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -135,8 +127,6 @@ rule draw_composition:
         "<logs>/draw_composition.log",
     benchmark:
         "<benchmarks>/draw_composition.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -166,8 +156,6 @@ rule draw_clonotypes:
         "<logs>/draw_clonotypes.log",
     benchmark:
         "<benchmarks>/draw_clonotypes.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/receptors.yaml"
     resources:
@@ -197,8 +185,6 @@ rule draw_expansion:
         "<logs>/draw_expansion.log",
     benchmark:
         "<benchmarks>/draw_expansion.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -229,8 +215,6 @@ rule draw_cells:
         "<logs>/draw_cells/{branch}.log",
     benchmark:
         "<benchmarks>/draw_cells/{branch}.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -255,8 +239,6 @@ rule measure_markers:
         "<logs>/measure_markers/{branch}.log",
     benchmark:
         "<benchmarks>/measure_markers/{branch}.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -287,8 +269,6 @@ rule draw_markers:
         "<logs>/draw_markers/{branch}.log",
     benchmark:
         "<benchmarks>/draw_markers/{branch}.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -315,8 +295,6 @@ rule draw_quality:
         "<logs>/draw_quality.log",
     benchmark:
         "<benchmarks>/draw_quality.tsv"
-    shadow:
-        "minimal"
     conda:
         "../../envs/core.yaml"
     resources:
