@@ -2,7 +2,7 @@
 COHORT ?= config/cohorts/demo
 VENV ?= .venv
 CORES ?= all
-PYTEST ?=
+PYTEST ?= -n 2 --dist loadgroup
 PYTHON := $(shell sh envs/find_python.sh)
 BIN := $(VENV)/bin
 

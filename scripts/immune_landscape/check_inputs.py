@@ -356,7 +356,7 @@ def _input_table(cohort: Cohort) -> pd.DataFrame:
 
 
 def _sheets(folder: Path) -> list[Path]:
-    return sorted(path for path in [folder / "cohort.yaml", *folder.glob("*.tsv")] if path.is_file())
+    return sorted(path for path in folder.glob("*.tsv") if path.is_file())
 
 
 def _described_members(path: Path, root: Path) -> list[tuple[str, str, int, str, str]]:

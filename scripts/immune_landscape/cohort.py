@@ -11,7 +11,7 @@ from immune_landscape import cohort_checks as checks
 from immune_landscape.config_checks import config_problems, is_simulated
 from immune_landscape.data_files import root_folder, shown_path
 from immune_landscape.errors import Problem, ProblemsError
-from immune_landscape.schemas import Location, config_schema, fill_defaults, load_schema, merge, schema_problems
+from immune_landscape.schemas import Location, config_schema, fill_defaults, load_schema, merge, schema_problems, typed
 from immune_landscape.sheets import Sheet, read_sheet, typed_columns
 from immune_landscape.strict_yaml import KeyPath, YamlFile, dotted, read_yaml, top_key
 
@@ -194,7 +194,7 @@ def _responses(cohort: Cohort) -> list[str]:
 def _read_config(folder: Path, overrides: Mapping[str, Any], base: Mapping[str, Any]) -> _Config:
     path = folder / "cohort.yaml"
     file = read_yaml(path, shown_path(path))
-    upper = {key: value for key, value in overrides.items() if key not in WORKFLOW_KEYS}
+    upper = typed(config_schema(), {key: value for key, value in overrides.items() if key not in WORKFLOW_KEYS})
     lower = {key: value for key, value in base.items() if key not in WORKFLOW_KEYS}
     schema = config_schema()
     values = fill_defaults(schema, merge(merge(lower, file.value), upper))

@@ -246,7 +246,17 @@ def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Pa
         else:
             figure = drawn
         with mpl.rc_context(STYLE), whole(path) as part:
+            _settle(figure)
             figure.savefig(part, dpi=DPI, format=path.suffix[1:], metadata=METADATA.get(path.suffix, {}))
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the axes where the layout put them, rounded: its last digits differ between runs, and with them the file."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(float(value), 4) for value in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _wrapped(text: str, width: float, size: float) -> list[str]:

@@ -71,9 +71,14 @@ class Plan:
         rows = table if samples is None else table[table["sample"].isin(samples)]
         return list(dict.fromkeys(path for path in rows[column] if path))
 
+    @property
+    def contract(self) -> dict[str, Any]:
+        """The effective config without the settings of single rules: what the cohort is, not how it is analysed."""
+        return _without_sections(self.cohort.config)
+
     def sheets(self) -> list[str]:
-        """Return the sheets of the cohort folder that exist."""
-        names = ("cohort.yaml", "patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv")
+        """Return the tables of the cohort folder that exist."""
+        names = ("patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv")
         return [str(self.cohort.folder / name) for name in names if (self.cohort.folder / name).exists()]
 
 

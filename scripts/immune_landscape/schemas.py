@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,10 @@ TYPE_NAMES = {
 }
 
 Location = tuple[str, int]
+
+
+NUMBER_OR_WORD = re.compile(r"[+-]?\d+|[+-]?\d*\.\d+|true|false|null")
+"""What stands for a number, a truth value or nothing in YAML 1.2."""
 
 
 @cache
@@ -102,6 +107,39 @@ def _fill_object(schema: Mapping[str, Any], value: dict[str, Any]) -> dict[str, 
         if key not in filled and "default" in sub:
             filled[key] = fill_defaults(sub, copy.deepcopy(sub["default"]))
     return filled
+
+
+def typed(schema: Mapping[str, Any], value: Any) -> Any:
+    """Return a value given on the command line with the types that its schema asks for.
+
+    Snakemake hands nested values of ``--config`` over as text. What does not read as the type stays as it is, to be
+    told by the validation.
+
+    Parameters
+    ----------
+    schema
+        JSON Schema of the value.
+    value
+        Value as given; not changed.
+
+    Returns
+    -------
+    Any
+        A new value.
+    """
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        return {key: typed(properties.get(key, {}), item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(schema.get("items", {}), item) for item in value]
+    kinds = schema.get("type", "string")
+    kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+    if not isinstance(value, str) or "string" in kinds:
+        return value
+    import yaml
+
+    read = yaml.safe_load(value) if NUMBER_OR_WORD.fullmatch(value) else value
+    return read if isinstance(read, (bool, int, float)) or read is None else value
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def test_a_sound_cohort_gives_its_tables(folder):
     assert inputs.loc["P01_a.h5ad", "sample"] == "P01_a"
     assert inputs.loc["P01_a.h5ad", "sha256"] == sha256((folder / "P01_a.h5ad").read_bytes()).hexdigest()
     assert inputs.loc["P01_a.h5ad", "bytes"] == (folder / "P01_a.h5ad").stat().st_size
-    assert set(inputs.loc[["cohort.yaml", "patients.tsv", "samples.tsv"], "layer"]) == {"sheet"}
+    assert set(inputs.loc[["patients.tsv", "samples.tsv"], "layer"]) == {"sheet"}
     assert not {"no_mt_genes", "unusable_file"} & set(tables["notes"]["kind"])
 
 

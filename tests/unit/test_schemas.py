@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from immune_landscape import schemas
 from immune_landscape.cohort import examine_cohort
 from immune_landscape.describe_schemas import README, with_reference
-from immune_landscape.schemas import config_schema, fill_defaults, load_schema, merge, schema_problems
+from immune_landscape.schemas import config_schema, fill_defaults, load_schema, merge, schema_problems, typed
 from immune_landscape.strict_yaml import read_yaml
 
 SHEETS = ("patients", "samples", "populations", "measures")
@@ -206,3 +206,18 @@ def test_the_readme_names_every_key_and_column():
     for name in ("cohort", *SHEETS, *(f"settings/{section}" for section in schemas.section_names())):
         for key in load_schema(name)["properties"]:
             assert f"`{key}`" in text, key
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"draw_quality": {"violins_up_to": "3"}}, {"draw_quality": {"violins_up_to": 3}}),
+        ({"filter_cells": {"mads": "2.5"}}, {"filter_cells": {"mads": 2.5}}),
+        ({"merge_samples": {"remove_doublets": "false"}}, {"merge_samples": {"remove_doublets": False}}),
+        ({"find_doublets": {"expected_rate": "null"}}, {"find_doublets": {"expected_rate": None}}),
+        ({"visits": ["1", "2"], "title": "7"}, {"visits": ["1", "2"], "title": "7"}),
+        ({"filter_cells": {"mads": "wide"}}, {"filter_cells": {"mads": "wide"}}),
+    ],
+)
+def test_text_of_the_command_line_takes_the_type_of_its_schema(given, expected):
+    assert typed(config_schema(), given) == expected

@@ -42,10 +42,7 @@ rule annotate_subsets:
             "<results>/annotate_subsets/{branch}.anchors.tsv",
             caption="../report/annotate_subsets.rst",
             category="5 Cells",
-            labels={
-                "What": "Clusters named by an anchor gene ({branch})",
-                "Kind": "table",
-            },
+            labels={"Result": "Clusters named by an anchor gene ({branch}) (table)"},
         ),
     log:
         "<logs>/annotate_subsets/{branch}.log",

@@ -57,12 +57,16 @@ HAS_RECOVERY = (
 DATA_FILES = [
     path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
 ]
-# What it takes to read the cohort again inside a job.
+# What it takes to read the cohort again inside a job. The contract stands for cohort.yaml, which is no input of a rule:
+# another figure size in it must not make everything run again.
 FOLDER = {
-    "folder": str(PLAN.cohort.folder),
-    "overrides": PLAN.overrides,
-    "base": PLAN.base,
-    "data_root": PLAN.data_root,
+    "cohort": {
+        "folder": str(PLAN.cohort.folder),
+        "overrides": PLAN.overrides,
+        "base": PLAN.base,
+        "data_root": PLAN.data_root,
+    },
+    "contract": PLAN.contract,
 }
 
 
@@ -95,14 +99,17 @@ def branch_cells(wildcards):
 
 
 def figures(rule, stems, category, what):
-    """Return the figures of a rule: a PNG each for the report, with its labels, and an SVG each for a paper."""
+    """Return the figures of a rule: a PNG each for the report, with its label, and an SVG each for a paper.
+
+    One label an item: Snakemake's report makes a switch of a second label that has two values, and fails on it.
+    """
     caption = workflow.current_basedir.join(f"../report/{rule}.rst")
     shown = [
         in_report(
             f"<results>/{rule}/{stem}.png",
             caption=caption,
             category=category,
-            labels={"What": what, "Of": of, "Kind": "figure"},
+            labels={"Result": f"{what}: {of}"},
         )
         for stem, of in stems.items()
     ]

@@ -9,8 +9,7 @@ rule measure_composition:
             caption="../report/measure_composition.rst",
             category="3 Composition",
             labels={
-                "What": "Cells and proportions of each subset and sample",
-                "Kind": "table",
+                "Result": "Cells and proportions of each subset and sample (table)"
             },
         ),
     log:
@@ -37,7 +36,7 @@ rule compare_composition:
             "<results>/compare_composition/contrasts.tsv",
             caption="../report/compare_composition.rst",
             category="2 Responders and change",
-            labels={"What": "Composition contrasts", "Kind": "table"},
+            labels={"Result": "Composition contrasts (table)"},
         ),
         differences="<results>/compare_composition/differences.tsv",
         references="<results>/compare_composition/references.tsv",
@@ -68,7 +67,7 @@ rule compare_expansion:
             "<results>/compare_expansion/contrasts.tsv",
             caption="../report/compare_expansion.rst",
             category="2 Responders and change",
-            labels={"What": "Clonal expansion contrasts", "Kind": "table"},
+            labels={"Result": "Clonal expansion contrasts (table)"},
         ),
         differences="<results>/compare_expansion/differences.tsv",
     log:
@@ -97,7 +96,7 @@ rule judge_recovery:
             "<results>/judge_recovery/recovery.tsv",
             caption="../report/judge_recovery.rst",
             category="1 Summary",
-            labels={"What": "Planted and found effects", "Kind": "table"},
+            labels={"Result": "Planted and found effects (table)"},
         ),
     log:
         "<logs>/judge_recovery.log",

@@ -37,7 +37,7 @@ rule check_inputs:
             "<results>/check_inputs/notes.tsv",
             caption="../report/check_inputs.rst",
             category="6 Quality",
-            labels={"What": "Notes on the inputs", "Kind": "table"},
+            labels={"Result": "Notes on the inputs (table)"},
         ),
     log:
         "<logs>/check_inputs.log",

@@ -59,7 +59,7 @@ rule merge_samples:
             "<results>/merge_samples/steps.tsv",
             caption="../report/merge_samples.rst",
             category="6 Quality",
-            labels={"What": "Cells kept at each step", "Kind": "table"},
+            labels={"Result": "Cells kept at each step (table)"},
         ),
     log:
         "<logs>/merge_samples.log",

@@ -12,7 +12,7 @@ rule load_receptors:
             "<results>/load_receptors/samples.tsv",
             caption="../report/load_receptors.rst",
             category="6 Quality",
-            labels={"What": "Receptors per sample", "Kind": "table"},
+            labels={"Result": "Receptors per sample (table)"},
         ),
     log:
         "<logs>/load_receptors.log",
@@ -40,7 +40,7 @@ rule define_clonotypes:
             "<results>/define_clonotypes/chain_qc.tsv",
             caption="../report/define_clonotypes.rst",
             category="4 T-cell clones",
-            labels={"What": "Receptor chain categories", "Kind": "table"},
+            labels={"Result": "Receptor chain categories (table)"},
         ),
         shared="<results>/define_clonotypes/shared.tsv",
     log:

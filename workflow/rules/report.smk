@@ -14,7 +14,7 @@ rule report_cohort:
             "<results>/report_cohort/summary.html",
             caption="../report/report_cohort.rst",
             category="1 Summary",
-            labels={"What": "Summary", "Of": "the cohort", "Kind": "page"},
+            labels={"Result": "Summary of the cohort"},
         ),
     log:
         "<logs>/report_cohort.log",
@@ -208,7 +208,7 @@ rule draw_cells:
             "<results>/draw_cells/{branch}.png",
             caption="../report/draw_cells.rst",
             category="5 Cells",
-            labels={"What": "Map of the cells", "Of": "{branch}", "Kind": "figure"},
+            labels={"Result": "Map of the cells: {branch}"},
         ),
         svg="<results>/draw_cells/{branch}.svg",
     log:
@@ -258,11 +258,7 @@ rule draw_markers:
             "<results>/draw_markers/{branch}.png",
             caption="../report/draw_markers.rst",
             category="5 Cells",
-            labels={
-                "What": "Markers of the labels",
-                "Of": "{branch}",
-                "Kind": "figure",
-            },
+            labels={"Result": "Markers of the labels: {branch}"},
         ),
         svg="<results>/draw_markers/{branch}.svg",
     log:
