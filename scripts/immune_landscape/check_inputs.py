@@ -165,13 +165,16 @@ class _Look:
 
     @property
     def sheet(self) -> str:
+        """Return the samples sheet as the user would type it."""
         return shown_path(self.cohort.folder / "samples.tsv")
 
     @property
     def inputs(self) -> dict[str, Any]:
+        """Return how the cohort says that its files are to be read."""
         return self.cohort.config["inputs"]
 
     def note(self, line: int, layer: str, message: str, kind: str) -> None:
+        """Keep something odd that does not stop the run."""
         self.notes.append(Problem(self.sheet, line, layer, message, kind))
 
     @contextmanager

@@ -74,6 +74,7 @@ class _Config:
     overrides: Mapping[str, Any]
 
     def place(self, path: KeyPath) -> Location:
+        """Return the file and line where a key was set; the line of its parent for a key that was left out."""
         inner: Any = self.overrides
         for part in path:
             inner = inner.get(part) if isinstance(inner, Mapping) else None

@@ -301,6 +301,7 @@ class _Curve:
 
     @classmethod
     def of(cls, values: Floats, own: Floats, labels: Floats, count_a: int, exact: bool) -> _Curve:
+        """Sum what the statistic needs once per labeling, so that a shift costs no second pass."""
         count_b = labels.shape[1] - count_a
         powers = np.column_stack([values, own, values**2, values * own, own**2])
         sums_a = labels @ powers

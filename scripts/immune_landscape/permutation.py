@@ -178,6 +178,7 @@ class _Run:
 
     @classmethod
     def of_labels(cls, values: Floats, plan: LabelPlan, studentise: bool) -> _Run:
+        """Run a two-group test over the labelings of a plan."""
         centred = centre_within(values, plan.blocks)
         centred[:, np.ptp(centred, axis=0) <= ROUNDING * np.abs(values).max(axis=0)] = 0.0
         unit = _unit(centred)
@@ -196,6 +197,7 @@ class _Run:
 
     @classmethod
     def of_signs(cls, values: Floats, plan: SignPlan, studentise: bool) -> _Run:
+        """Run a one-group test over the sign flips of a plan."""
         unit = _unit(values)
         scaled = values / unit
 

@@ -92,6 +92,7 @@ class _Composer(yaml.SafeLoader):
     """Composes nodes; refuses aliases, with which a small file expands without bound."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse aliases, with which a few lines can grow without bound."""
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             raise yaml.composer.ComposerError(
@@ -129,11 +130,13 @@ class _Reader:
         self.suspect: set[KeyPath] = set()
 
     def report(self, path: KeyPath, mark: Any, message: str, kind: str) -> None:
+        """Keep a problem and mark its key as unsound."""
         line = mark.line + 1 if mark is not None else 0
         self.problems.append(Problem(self.label, line, dotted(path), message, kind))
         self.suspect.add(path)
 
     def read(self, node: yaml.Node, path: KeyPath) -> Any:
+        """Return the value of a node and remember the line of each of its keys."""
         self.lines.setdefault(path, node.start_mark.line + 1)
         kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
         if not isinstance(node, yaml.ScalarNode) and node.tag != f"tag:yaml.org,2002:{kind}":
