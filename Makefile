@@ -1,4 +1,4 @@
-# Four verbs: run, test, lock, clean. CI runs `make test` and nothing else.
+# CI runs `make test`, and `make unit` on a second Python.
 COHORT ?= config/cohorts/demo
 VENV ?= .venv
 CORES ?= all
@@ -7,7 +7,7 @@ PYTHON := $(shell sh envs/find_python.sh)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint lock clean
+.PHONY: help run test unit lint lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ run: $(VENV)/cpu.done ## run the workflow on COHORT (the demo unless given) and 
 
 test: lint ## everything CI checks: lint, types, tests
 	$(BIN)/python -m pytest $(PYTEST)
+
+unit: $(VENV)/dev.done ## the unit and fault tests alone
+	$(BIN)/python -m pytest $(PYTEST) tests/unit tests/faults tests/workflow/test_one_name.py
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .
@@ -31,8 +34,8 @@ lock: $(VENV)/dev.done ## resolve envs/*.in anew and rewrite everything that pin
 clean: ## remove environments and everything a run wrote
 	rm -rf .venv* .snakemake logs results/* .pytest_cache .mypy_cache .ruff_cache
 
-# The lock is complete, so nothing is resolved and every file is checked against its hash. uv installs in a seventh
-# of pip's time; where it cannot be had or finds no index (it does not read pip.conf), pip does the same.
+# The lock is complete, so nothing is resolved and every file is checked against its hash. uv is much the faster;
+# where it cannot be had or finds no index (it does not read pip.conf), pip does the same.
 INSTALL = --no-deps --require-hashes --requirement
 $(VENV)/%.done: envs/%.txt envs/uv.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found on PATH"; exit 1; }
