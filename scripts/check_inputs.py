@@ -8,6 +8,6 @@ with running(snakemake) as log:
     from immune_landscape.store import write_table
 
     tables = check_inputs(read_cohort(**snakemake.params.study["cohort"]), **snakemake.params.settings)
-    log.info("%d samples, %d files, %d notes", *(len(tables[name]) for name in ("design", "inputs", "notes")))
-    for name in ("design", "inputs", "notes"):
-        write_table(tables[name], snakemake.output[name])
+    log.info("%s", ", ".join(f"{len(table)} {name}" for name, table in tables.items()))
+    for name, path in snakemake.output.items():
+        write_table(tables[name], path)

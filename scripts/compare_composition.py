@@ -3,12 +3,17 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.compare_composition import compare_composition
+    from immune_landscape.compare_composition import absolute_counts, compare_composition
+    from immune_landscape.contrast_tests import ContrastSettings
     from immune_landscape.store import read_table, write_table
 
     composition, design = read_table(snakemake.input.composition), read_table(snakemake.input.design)
     study, settings = snakemake.params.study, snakemake.params.settings
-    tables = compare_composition(composition, design, study["contrasts"], snakemake.params.seed, **settings)
-    for name, table in zip(["contrasts", "differences", "references"], tables, strict=True):
+    absolute = absolute_counts(read_table(snakemake.input.measures), study["absolute_counts"])
+    testing = ContrastSettings(**study["testing"])
+    tables = compare_composition(
+        composition, design, study["contrasts"], testing, snakemake.params.seed, absolute, **settings
+    )
+    for name, table in tables.items():
         write_table(table, snakemake.output[name])
-    log.info("rows by status: %s", tables[0]["status"].value_counts().to_dict())
+    log.info("rows by status: %s", tables["contrasts"]["status"].value_counts().to_dict())

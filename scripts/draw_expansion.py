@@ -7,8 +7,8 @@ with running(snakemake) as log:
     from immune_landscape.figures import write_figures
     from immune_landscape.store import read_table
 
-    tables = [read_table(snakemake.input[name]) for name in ("metrics", "differences", "contrasts")]
+    metrics = read_table(snakemake.input.metrics)
     study = snakemake.params.study
-    figures = draw_expansion(*tables, study, **snakemake.params.settings)
-    write_figures(figures, snakemake.output, study)
-    log.info("%s", ", ".join(figures))
+    figure = draw_expansion(metrics, study, **snakemake.params.settings)
+    write_figures(figure, snakemake.output, study)
+    log.info("%d rows", len(metrics))

@@ -10,6 +10,7 @@ with running(snakemake) as log:
     from immune_landscape.store import read_table, write_table
 
     truth = json.loads(Path(snakemake.input.truth).read_text(encoding="utf-8"))
-    table = judge_recovery(read_table(snakemake.input.contrasts), truth, **snakemake.params.settings)
+    contrasts, study = read_table(snakemake.input.contrasts), snakemake.params.study
+    table = judge_recovery(contrasts, truth, study, **snakemake.params.settings)
     log.info("verdicts: %s", table["verdict"].value_counts().to_dict())
     write_table(table, snakemake.output.recovery)

@@ -12,5 +12,5 @@ with running(snakemake) as log:
     design = read_table(snakemake.input.design)
     tables = measure_expansion(clonotypes, cells, design, snakemake.params.seed, **snakemake.params.settings)
     log.info("common depth: %s cells", tables[0].loc[tables[0]["standardised"], "depth"].min())
-    write_table(tables[0], snakemake.output.metrics)
-    write_table(tables[1], snakemake.output.by_subset)
+    for name, table in zip(("metrics", "by_subset", "values"), tables, strict=True):
+        write_table(table, snakemake.output[name])

@@ -3,12 +3,18 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
+    import pandas as pd
+
     from immune_landscape.report_cohort import report_cohort, software_versions
     from immune_landscape.store import read_table, whole
 
-    tables = {name: read_table(path) if path else None for name, path in snakemake.input.items()}
-    tables.setdefault("versions", software_versions())
-    page = report_cohort(tables, snakemake.params.study, **snakemake.params.settings)
+    study = snakemake.params.study
+    single = {name: path for name, path in snakemake.input.items() if name != "null"}
+    tables = {name: read_table(path) if path else None for name, path in single.items()}
+    runs = zip(study["layers"], snakemake.input.null, strict=False)
+    nulls = [read_table(path).assign(layer=layer) for layer, path in runs]
+    tables["null"] = pd.concat([table for table in nulls if len(table)] or nulls) if nulls else None
+    page = report_cohort(tables | {"versions": software_versions()}, study, **snakemake.params.settings)
     with whole(snakemake.output.html) as part:
         part.write_text(page, encoding="utf-8")
     log.info("%d characters", len(page))

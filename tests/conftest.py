@@ -3,6 +3,8 @@
 import pytest
 from workflow.runs import Run, copy_checkout, run_snakemake, write_tiny
 
+pytest_plugins = ["science.rows"]
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Run:

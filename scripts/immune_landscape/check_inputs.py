@@ -15,6 +15,7 @@ from immune_landscape.data_files import shown_path
 from immune_landscape.designs import GROUP_COLUMNS, check_contrast
 from immune_landscape.errors import DesignError, InputError, Problem, ProblemsError
 from immune_landscape.identifiers import personal_kind
+from immune_landscape.number_checks import scale_name
 from immune_landscape.strict_yaml import top_key
 from immune_landscape.text_files import printable
 
@@ -28,8 +29,11 @@ DESIGN_COLUMNS = (
     *("patient", "sample", "visit", "tissue", "batch", "arm", "best_response", "evaluable"),
     *("visits", "tissues", "contrasts", "responders", "strata", "extra_columns"),
 )
-INPUT_COLUMNS = ["path", "sha256", "bytes", "layer", "sample"]
+INPUT_COLUMNS = ["path", "sha256", "bytes", "layer", "sample", "note"]
 NOTE_COLUMNS = ["file", "line", "column", "kind", "message"]
+POPULATION_COLUMNS = ["sample", "population", "parent", "count", "fraction"]
+MEASURE_COLUMNS = ["sample", "measure", "value", "unit", "scale"]
+WITHHELD = "checksum and size withheld: they would tell whether arm, response or outcome changed"
 
 
 def check_inputs(
@@ -51,8 +55,11 @@ def check_inputs(
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``design`` (see ``cohort.design_table``), ``inputs`` (path, sha256, bytes, layer, sample;
-        the sheets included) and ``notes`` (file, line, column, kind, message).
+        ``design`` (see ``cohort.design_table``), ``inputs`` (path, sha256, bytes, layer, sample, note;
+        the sheets included, that of patients without checksum in a blinded cohort), ``notes`` (file,
+        line, column, kind, message), ``populations`` (sample, population, parent, count, fraction) and
+        ``measures`` (sample, measure, value, unit, scale); the last two have no row where the cohort
+        has no such layer.
 
     Raises
     ------
@@ -65,7 +72,8 @@ def check_inputs(
     if content or stopping:
         raise ProblemsError([*content, *stopping])
     notes = [*cohort.notes, *noted, *blinded, *(contrasts if not stopping else []), *_layer_notes(cohort)]
-    return {"design": design_table(cohort), "inputs": _input_table(cohort), "notes": _note_table(notes)}
+    tables = {"design": design_table(cohort), "inputs": _input_table(cohort), "notes": _note_table(notes)}
+    return tables | {"populations": _population_table(cohort), "measures": _measure_table(cohort)}
 
 
 def problems_of(
@@ -345,31 +353,53 @@ def _note_table(notes: list[Problem]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=NOTE_COLUMNS)
 
 
+def _population_table(cohort: Cohort) -> pd.DataFrame:
+    import pandas as pd
+
+    if cohort.populations is None or "populations" not in cohort.config["layers"]:
+        return pd.DataFrame(columns=POPULATION_COLUMNS)
+    return cohort.populations[POPULATION_COLUMNS].astype({"count": "Int64"})
+
+
+def _measure_table(cohort: Cohort) -> pd.DataFrame:
+    import pandas as pd
+
+    if cohort.measures is None or "measures" not in cohort.config["layers"]:
+        return pd.DataFrame(columns=MEASURE_COLUMNS)
+    return cohort.measures[MEASURE_COLUMNS].assign(scale=cohort.measures["scale"].map(scale_name))
+
+
 def _input_table(cohort: Cohort) -> pd.DataFrame:
     import pandas as pd
 
-    rows = [_described(path, cohort.folder, "sheet", "") for path in _sheets(cohort.folder)]
-    described: dict[str, list[tuple[str, str, int, str, str]]] = {}
+    rows: list[tuple[Any, ...]] = [_described_sheet(path, cohort) for path in _sheets(cohort.folder)]
+    described: dict[str, list[tuple[str, str, int]]] = {}
     for sample, *paths in cohort.samples[["sample", *FILE_LAYERS]].itertuples(index=False):
         for layer, path in zip(FILE_LAYERS, paths, strict=True):
             if path and path not in described:
                 described[path] = _described_members(Path(path), cohort.data_root)
-            rows += [(*row[:3], layer, sample) for row in described.get(path, [])]
-    return pd.DataFrame(rows, columns=INPUT_COLUMNS)
+            rows += [(*row, layer, sample, "") for row in described.get(path, [])]
+    return pd.DataFrame(rows, columns=INPUT_COLUMNS).astype({"bytes": "Int64"})
 
 
 def _sheets(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.tsv") if path.is_file())
 
 
-def _described_members(path: Path, root: Path) -> list[tuple[str, str, int, str, str]]:
+def _described_sheet(path: Path, cohort: Cohort) -> tuple[Any, ...]:
+    if path.name == "patients.tsv" and not cohort.config["unblinded"]:
+        return path.name, "", None, "sheet", "", WITHHELD
+    return (*_described(path, cohort.folder), "sheet", "", "")
+
+
+def _described_members(path: Path, root: Path) -> list[tuple[str, str, int]]:
     from immune_landscape.ten_x_files import matrix_members
 
-    return [_described(member, root, "", "") for member in matrix_members(path) if member.is_file()]
+    return [_described(member, root) for member in matrix_members(path) if member.is_file()]
 
 
-def _described(path: Path, root: Path, layer: str, sample: str) -> tuple[str, str, int, str, str]:
+def _described(path: Path, root: Path) -> tuple[str, str, int]:
     from immune_landscape.store import sha256_of
 
     shown_as = path.relative_to(root) if path.is_relative_to(root) else path
-    return str(shown_as), sha256_of(path), path.stat().st_size, layer, sample
+    return str(shown_as), sha256_of(path), path.stat().st_size

@@ -55,28 +55,14 @@ def cluster_cells(
     ----------
     Traag 2019, doi:10.1038/s41598-019-41695-z (Leiden); McInnes 2018, arXiv:1802.03426 (UMAP).
     """
-    import anndata
     import scanpy as sc
 
     if reduction.n_obs < MIN_CELLS:
         return _one_cluster(reduction)
-    cells = anndata.AnnData(obs=pd.DataFrame(index=reduction.obs_names), obsm={"X": reduction.obsm["X_integrated"]})
     neighbours = min(n_neighbors, reduction.n_obs // 2)
-    sc.pp.neighbors(
-        cells,
-        n_neighbors=neighbours,
-        use_rep="X",
-        random_state=seed,
-        transformer=_search(reduction.n_obs, neighbours, exact_below),
-    )
-    sc.tl.leiden(
-        cells,
-        resolution=resolution[branch],
-        flavor="igraph",
-        n_iterations=2,
-        directed=False,
-        random_state=seed,
-    )
+    points = pd.DataFrame(reduction.obsm["X_integrated"], index=reduction.obs_names)
+    cells = find_neighbours(points, n_neighbors, exact_below, seed)
+    cluster = find_clusters(cells, resolution[branch], seed)
     sc.tl.umap(cells, min_dist=min_dist, random_state=seed)
     facts = {
         "resolution": resolution[branch],
@@ -85,11 +71,76 @@ def cluster_cells(
     }
     return store.addition(
         cells.obs_names,
-        obs=pd.DataFrame({"cluster": cells.obs["leiden"].astype(str)}),
+        obs=pd.DataFrame({"cluster": cluster}),
         obsm={"X_umap": cells.obsm["X_umap"].astype(np.float32)},
         obsp={"connectivities": cells.obsp["connectivities"].tocsr()},
         uns={"clustering": facts},
     )
+
+
+def find_neighbours(points: pd.DataFrame, n_neighbors: int, exact_below: int, seed: int) -> AnnData:
+    """Build the neighbour graph of cells.
+
+    Parameters
+    ----------
+    points
+        Cells x components; at least `MIN_CELLS` cells.
+    n_neighbors, exact_below
+        As in `cluster_cells`.
+    seed
+        Seed of an approximate search.
+
+    Returns
+    -------
+    AnnData
+        The cells, with ``obsp['connectivities']`` (UMAP's fuzzy graph) and what else scanpy keeps with it.
+    """
+    import anndata
+    import scanpy as sc
+
+    cells = anndata.AnnData(obs=pd.DataFrame(index=points.index), obsm={"X": points.to_numpy()})
+    neighbours = min(n_neighbors, len(points) // 2)
+    sc.pp.neighbors(
+        cells,
+        n_neighbors=neighbours,
+        use_rep="X",
+        random_state=seed,
+        transformer=_search(len(points), neighbours, exact_below),
+    )
+    return cells
+
+
+def find_clusters(cells: AnnData, resolution: float, seed: int) -> pd.Series:
+    """Cluster the cells of a neighbour graph with Leiden.
+
+    Parameters
+    ----------
+    cells
+        With ``obsp['connectivities']``.
+    resolution
+        Higher makes more clusters.
+    seed
+        Seed of Leiden.
+
+    Returns
+    -------
+    pandas.Series
+        Cluster of each cell as text, ``"0"`` being the largest.
+    """
+    import anndata
+    import scanpy as sc
+
+    found = anndata.AnnData(obs=pd.DataFrame(index=cells.obs_names))
+    sc.tl.leiden(
+        found,
+        adjacency=cells.obsp["connectivities"],
+        resolution=resolution,
+        flavor="igraph",
+        n_iterations=2,
+        directed=False,
+        random_state=seed,
+    )
+    return found.obs["leiden"].astype(str)
 
 
 def _search(n_cells: int, neighbours: int, exact_below: int) -> object | None:

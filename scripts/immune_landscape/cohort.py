@@ -11,7 +11,10 @@ from immune_landscape import cohort_checks as checks
 from immune_landscape.config_checks import config_problems, is_simulated
 from immune_landscape.data_files import root_folder, shown_path
 from immune_landscape.errors import Problem, ProblemsError
+from immune_landscape.masking import masked_table, told_notes
 from immune_landscape.schemas import Location, config_schema, fill_defaults, load_schema, merge, schema_problems, typed
+from immune_landscape.sheet_notes import sheet_notes
+from immune_landscape.sheet_tables import Table, Tables
 from immune_landscape.sheets import Sheet, read_sheet, typed_columns
 from immune_landscape.strict_yaml import KeyPath, YamlFile, dotted, read_yaml, top_key
 
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OLDEST = 90
-# What tells the arm of a blinded trial, besides the arm itself.
-MASKED = ("arm", "best_response", "dose_level", "product_origin", "response")
 # Keys of the workflow, not of the cohort, that Snakemake hands over in the same config.
 WORKFLOW_KEYS = ("cohort", "pathvars")
 
@@ -149,14 +150,14 @@ def examine_cohort(
         return None, [Problem(shown_path(folder), 0, "", message, "missing_folder")]
     config = _read_config(folder, overrides or {}, base or {})
     patients, samples, populations, measures = _read_sheets(folder, config)
-    problems = [*config.problems, *config_problems(config.effective, config.unsound, config.place)]
+    problems = [*config.problems, *config_problems(config.effective, folder, config.unsound, config.place)]
     problems += [problem for _, found, _ in (patients, samples, populations, measures) for problem in found]
-    found = checks.Tables(patients[0], samples[0], populations[0], measures[0])
+    found = Tables(patients[0], samples[0], populations[0], measures[0])
     problems += checks.sheet_problems(found, config.effective, config.unsound, config.place, _faulty_cells(problems))
     root, root_problems = _root(folder, config, data_root)
     resolved, path_problems = checks.resolved_paths(samples[0], root, config.effective)
     notes = [note for _, _, noted in (patients, samples, populations, measures) for note in noted]
-    notes += checks.sheet_notes(found, config.effective)
+    notes = told_notes(notes + sheet_notes(found, config.effective), _sheet_label(folder, "patients"), config.effective)
     cohort = _assemble(folder, config, found, resolved, root, notes)
     return cohort, sorted({*problems, *root_problems, *path_problems})
 
@@ -174,13 +175,10 @@ def design_table(cohort: Cohort) -> pd.DataFrame:
     pandas.DataFrame
         Columns of samples.tsv, ``response`` (``responder``, ``non_responder`` or empty), and the
         columns of patients.tsv. A patient who is not evaluable has no response. In a blinded
-        cohort response, arm and what reveals the arm are empty.
+        cohort arm, response and outcome are empty (see ``masking.masked_columns``).
     """
-    patients = cohort.patients.assign(response=_responses(cohort))
+    patients = masked_table(cohort.patients.assign(response=_responses(cohort)), cohort.config)
     table = cohort.samples.merge(patients, on="patient", how="left", validate="many_to_one")
-    if not cohort.config["unblinded"]:
-        for column in MASKED:
-            table[column] = float("nan") if column == "dose_level" else ""
     first = [*cohort.samples.columns, "response"]
     return table[[*first, *(name for name in table.columns if name not in first)]]
 
@@ -226,7 +224,7 @@ def _specs(name: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return specs
 
 
-_Read = tuple["checks.Table | None", list[Problem], list[Problem]]
+_Read = tuple["Table | None", list[Problem], list[Problem]]
 
 
 def _read_sheets(folder: Path, config: _Config) -> list[_Read]:
@@ -235,18 +233,21 @@ def _read_sheets(folder: Path, config: _Config) -> list[_Read]:
 
 
 def _read_table(folder: Path, name: str, config: Mapping[str, Any], *, optional: bool) -> _Read:
-    path = folder / f"{name}.tsv"
-    label = shown_path(path)
+    path, label = folder / f"{name}.tsv", _sheet_label(folder, name)
     if not path.exists() and not path.is_symlink():
         missing = [] if optional else [Problem(label, 0, "", "sheet is missing", "missing_sheet")]
         return None, missing, []
     specs = _specs(name, config)
     sheet: Sheet = read_sheet(path, label, specs=specs, required=load_schema(name)["required"])
     frame, problems = typed_columns(sheet, specs)
-    table = checks.Table(label, frame, frozenset(sheet.columns), sheet.broken)
+    table = Table(label, frame, frozenset(sheet.columns), sheet.broken)
     if sheet.columns and not sheet.lines and not optional:
         problems.append(Problem(label, 1, "", "has a header but no row", "empty_sheet"))
     return table, [*sheet.problems, *problems], sheet.notes
+
+
+def _sheet_label(folder: Path, name: str) -> str:
+    return shown_path(folder / f"{name}.tsv")
 
 
 def _faulty_cells(problems: list[Problem]) -> set[tuple[str, int, str]]:
@@ -265,7 +266,7 @@ def _root(folder: Path, config: _Config, data_root: str | Path | None) -> tuple[
 def _assemble(
     folder: Path,
     config: _Config,
-    found: checks.Tables,
+    found: Tables,
     resolved: Mapping[str, list[str]],
     root: Path,
     notes: list[Problem],

@@ -6,50 +6,18 @@ import copy
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from immune_landscape.config_checks import LocationOf, case_twins, is_simulated
 from immune_landscape.data_files import resolve_path
 from immune_landscape.errors import Problem
+from immune_landscape.number_checks import feature_names, measure_problems, population_problems, unknown_measure
+from immune_landscape.sheet_tables import Cells, Table, Tables
 from immune_landscape.strict_yaml import KeyPath, dotted
 from immune_landscape.text_files import did_you_mean, listed, printable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Cells = set[tuple[str, int, str]]
 FILE_LAYERS = ("gex", "tcr", "bulk_tcr")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A typed sheet: its label, cells indexed by line, columns present, and malformed lines."""
-
-    label: str
-    frame: pd.DataFrame
-    present: frozenset[str]
-    broken: frozenset[int]
-
-    def at(self, line: Any, column: str, message: str, kind: str) -> Problem:
-        """Return a problem at a cell of this sheet."""
-        return Problem(self.label, int(line), column, message, kind)
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The sheets of a cohort; none where a sheet is absent or unreadable."""
-
-    patients: Table | None
-    samples: Table | None
-    populations: Table | None
-    measures: Table | None
-
-    def optional(self) -> dict[str, Table]:
-        """Return the optional sheets that are there."""
-        pairs = (("populations", self.populations), ("measures", self.measures))
-        return {name: table for name, table in pairs if table is not None}
 
 
 def sheet_problems(
@@ -91,7 +59,39 @@ def sheet_problems(
         problems += _unknown(samples, "patient", patients, faulty)
     problems += _numbers_per_sample(tables, faulty)
     problems += _empty_layers(tables, config, place_of) if "layers" not in unsound else []
+    return problems + _keys_without_data(tables, config, place_of)
+
+
+def _keys_without_data(tables: Tables, config: Mapping[str, Any], place_of: LocationOf) -> list[Problem]:
+    """Return the config keys that ask for what no sheet holds."""
+    problems = []
+    wanted = config["absolute_counts"]
+    if fault := unknown_measure(tables, wanted) if wanted else "":
+        problems.append(Problem(*place_of(("absolute_counts",)), "absolute_counts", fault, "unknown_measure"))
+    patients = tables.patients
+    if config["responders"]["pfs_at_least"] is not None and patients is not None and _all_empty(patients, "pfs_time"):
+        path: KeyPath = ("responders", "pfs_at_least")
+        problems.append(Problem(*place_of(path), dotted(path), "needs pfs_time in patients.tsv", "missing_column"))
+    return problems + _unknown_features(tables, config, place_of)
+
+
+def _unknown_features(tables: Tables, config: Mapping[str, Any], place_of: LocationOf) -> list[Problem]:
+    """Return the declared features that a sheet does not have: a family without its member would test nothing."""
+    names = feature_names(tables)
+    problems = []
+    for i, contrast in enumerate(config["contrasts"]):
+        for layer in names.keys() & contrast["features"].keys():
+            known = names[layer]
+            for j, name in enumerate(contrast["features"][layer]):
+                if name not in known:
+                    path: KeyPath = ("contrasts", i, "features", layer, j)
+                    message = f"{printable(name)} is not in {layer}.tsv{did_you_mean(name, known)}"
+                    problems.append(Problem(*place_of(path), dotted(path), message, "unknown_feature"))
     return problems
+
+
+def _all_empty(table: Table, column: str) -> bool:
+    return bool(table.frame[column].isna().all())
 
 
 def _repeated(table: Table, keys: list[str], kind: str, faulty: Cells) -> list[Problem]:
@@ -235,28 +235,8 @@ def _numbers_per_sample(tables: Tables, faulty: Cells) -> list[Problem]:
         if tables.samples is not None:
             problems += _unknown(table, "sample", tables.samples, faulty)
         problems += _repeated(table, ["sample", key], f"duplicate_{key}", faulty)
-        problems += _mixed_units(table) if name == "measures" else _uncounted(table, faulty)
+        problems += measure_problems(table, faulty) if name == "measures" else population_problems(table, faulty)
     return problems
-
-
-def _mixed_units(table: Table) -> list[Problem]:
-    problems = []
-    first: dict[str, tuple[int, str]] = {}
-    for line, measure, unit in table.frame[["measure", "unit"]].itertuples():
-        before, known = first.setdefault(measure, (line, unit))
-        if measure and unit != known and line not in table.broken:
-            message = f"{printable(unit)} for {printable(measure)}, but {printable(known)} on line {before}"
-            problems.append(table.at(line, "unit", message, "mixed_units"))
-    return problems
-
-
-def _uncounted(table: Table, faulty: Cells) -> list[Problem]:
-    empty = table.frame["count"].isna() & table.frame["fraction"].isna()
-    return [
-        table.at(line, "count", "neither count nor fraction is given", "missing_value")
-        for line in table.frame.index[empty]
-        if line not in table.broken and not {(table.label, line, "count"), (table.label, line, "fraction")} & faulty
-    ]
 
 
 def held_layers(tables: Tables) -> list[str]:
@@ -332,63 +312,6 @@ def _resolved(cell: str, root: Path, config: Mapping[str, Any]) -> tuple[str, tu
     return resolve_path(cell, root, outside=config["paths_outside"], must_exist=not is_simulated(config))
 
 
-def sheet_notes(tables: Tables, config: Mapping[str, Any]) -> list[Problem]:
-    """Return what in the sheets is unusual but allowed.
-
-    Parameters
-    ----------
-    tables
-        Typed sheets.
-    config
-        Effective config.
-
-    Returns
-    -------
-    list of Problem
-        Late baselines, missing visits, patients without samples, ages over 89, deaths not
-        counted as progression events.
-    """
-    notes = []
-    if tables.patients is not None:
-        notes += _patient_notes(tables.patients)
-    if tables.samples is not None:
-        notes += _late_baselines(tables.samples, config)
-    if tables.patients is not None and tables.samples is not None:
-        notes += _gaps(tables.patients, tables.samples, config)
-    return notes
-
-
-def _patient_notes(table: Table) -> list[Problem]:
-    frame, notes = table.frame, []
-    for line in frame.index[frame["age"] > 89]:
-        notes.append(table.at(line, "age", "over 89, kept as 90", "old_age"))
-    same_time = (frame["pfs_time"] == frame["os_time"]) & (frame["os_event"] == 1) & (frame["pfs_event"] == 0)
-    for line in frame.index[same_time]:
-        notes.append(table.at(line, "pfs_event", "0 although the patient died at that time", "death_not_progression"))
-    for line in frame.index[(frame["dlt"] == "yes") & (frame["dlt_evaluable"] == "no")]:
-        notes.append(table.at(line, "dlt", "yes although dlt_evaluable is no", "dlt_not_evaluable"))
-    return notes
-
-
-def _late_baselines(table: Table, config: Mapping[str, Any]) -> list[Problem]:
-    first = config["visits"][0] if len(config["visits"]) > 1 else None
-    late = (table.frame["visit"] == first) & (table.frame["day"] > 0)
-    message = f"{first} was taken after the first dose"
-    return [table.at(line, "day", message, "late_baseline") for line in table.frame.index[late]]
-
-
-def _gaps(patients: Table, samples: Table, config: Mapping[str, Any]) -> list[Problem]:
-    notes = []
-    visits = samples.frame.groupby("patient")["visit"].agg(set).to_dict()
-    for line, patient in patients.frame["patient"].items():
-        missing = [visit for visit in config["visits"] if visit not in visits.get(patient, ())]
-        if patient and patient not in visits:
-            notes.append(patients.at(line, "patient", f"{patient} has no sample", "no_sample"))
-        elif patient and missing:
-            notes.append(patients.at(line, "patient", f"{patient} has no sample at {listed(missing)}", "missing_visit"))
-    return notes
-
-
 def completed_config(config: Mapping[str, Any], tables: Tables) -> dict[str, Any]:
     """Return the config with what only the sheets can tell.
 
@@ -402,8 +325,8 @@ def completed_config(config: Mapping[str, Any], tables: Tables) -> dict[str, Any
     Returns
     -------
     dict
-        New config: ``layers`` present, ``simulated`` set for a simulation, and the tissue or
-        visit within which each contrast is formed.
+        New config: ``layers`` present, ``simulated`` set for a simulation, and for each contrast
+        the tissue or visit within which it is formed and the cohort's strata besides its own.
     """
     completed = copy.deepcopy(dict(config))
     completed.setdefault("layers", held_layers(tables))
@@ -412,4 +335,5 @@ def completed_config(config: Mapping[str, Any], tables: Tables) -> dict[str, Any
     for contrast in completed["contrasts"]:
         key, source = within[contrast["factor"]]
         contrast[key] = contrast[key] or next(iter(config[source]), "")
+        contrast["strata"] = list(dict.fromkeys([*config["strata"], *contrast["strata"]]))
     return completed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from immune_landscape.errors import Problem
@@ -20,13 +21,15 @@ def is_simulated(config: Mapping[str, Any]) -> bool:
     return config["data_root"] == SIMULATED_ROOT
 
 
-def config_problems(config: Mapping[str, Any], unsound: set[str], place_of: LocationOf) -> list[Problem]:
+def config_problems(config: Mapping[str, Any], folder: Path, unsound: set[str], place_of: LocationOf) -> list[Problem]:
     """Return what is wrong between keys of the config.
 
     Parameters
     ----------
     config
         Effective config.
+    folder
+        Folder of the cohort, which may hold claims of its own.
     unsound
         Top-level keys that are already reported.
     place_of
@@ -35,7 +38,7 @@ def config_problems(config: Mapping[str, Any], unsound: set[str], place_of: Loca
     Returns
     -------
     list of Problem
-        Unsafe ids, contrasts with unknown levels or columns, and clashing lists.
+        Unsafe ids, contrasts with unknown levels or columns, unknown claims, and clashing lists.
     """
     problems = _listed_ids(config, unsound, place_of)
     responders = config["responders"]
@@ -45,6 +48,8 @@ def config_problems(config: Mapping[str, Any], unsound: set[str], place_of: Loca
         message = f"{listed(both)} in both positive and negative"
         problems.append(Problem(*place_of(path), "responders", message, "clash"))
     problems += _column_keys(config, place_of)
+    problems += _second_sources(config, place_of)
+    problems += _claims_problems(config, folder, place_of)
     if "contrasts" not in unsound:
         problems += _contrast_names(config, place_of)
         for i, contrast in enumerate(config["contrasts"]):
@@ -98,6 +103,51 @@ def _column_keys(config: Mapping[str, Any], place_of: LocationOf) -> list[Proble
     return problems
 
 
+def _second_sources(config: Mapping[str, Any], place_of: LocationOf) -> list[Problem]:
+    """Return the extra columns whose ``same_as`` names no standard column of patients.tsv of the same type."""
+    problems = []
+    standard = {name: spec for name, spec in load_schema("patients")["properties"].items() if name != "patient"}
+    for sheet in ("patients", "samples"):
+        for name, spec in config["extra_columns"].get(sheet, {}).items():
+            path: KeyPath = ("extra_columns", sheet, name, "same_as")
+            fault = _same_as_fault(spec, standard if sheet == "patients" else {}) if spec["same_as"] else None
+            if fault:
+                problems.append(Problem(*place_of(path), dotted(path), *fault))
+    return problems
+
+
+def _same_as_fault(spec: Mapping[str, Any], standard: Mapping[str, Any]) -> tuple[str, str] | None:
+    column = spec["same_as"]
+    if not standard:
+        return f"{printable(column)}, but only columns of patients.tsv have a second source", "clash"
+    if column not in standard:
+        message = f"{printable(column)} is not a standard column of patients.tsv: {listed(standard)}"
+        return message + did_you_mean(column, standard), "unknown_column"
+    numbers = ("number", "integer")
+    if (standard[column]["type"] in numbers) != (spec["type"] in numbers):
+        return f"{column} is of type {standard[column]['type']}, this column of type {spec['type']}", "clash"
+    return None
+
+
+def _claims_problems(config: Mapping[str, Any], folder: Path, place_of: LocationOf) -> list[Problem]:
+    """Return the claims files that are not there, and the mistakes in those that are."""
+    problems: list[Problem] = []
+    if not config["claims"]:
+        return problems
+    from immune_landscape.claim_files import examine_claims, find_claims, known_claims
+
+    for i, name in enumerate(config["claims"]):
+        file = find_claims(folder, name)
+        if file is not None:
+            problems += examine_claims(file)[1]
+            continue
+        known, path = known_claims(folder), ("claims", i)
+        message = f"no claims/{name}.yaml in the cohort's folder or in workflow/resources; known claims: "
+        message += (listed(known) or "none") + did_you_mean(name, known)
+        problems.append(Problem(*place_of(path), dotted(path), message, "unknown_claims"))
+    return problems
+
+
 def _known_column(
     path: KeyPath, name: str, sheet: str, config: Mapping[str, Any], place_of: LocationOf
 ) -> list[Problem]:
@@ -127,26 +177,45 @@ def _contrast_problems(
     unsound: set[str],
     place_of: LocationOf,
 ) -> list[Problem]:
+    problems = _unknown_levels(contrast, path, config, unsound, place_of) + _target_problems(contrast, path, place_of)
+    names: list[tuple[KeyPath, str]]
+    names = [((key, i), name) for key in ("strata", "covariates") for i, name in enumerate(contrast[key])]
+    names += [(("group_column",), contrast["group_column"])] if contrast["group_column"] else []
+    for key, name in names:
+        problems += _known_column((*path, *key), name, "patients", config, place_of)
+    return problems
+
+
+def _unknown_levels(
+    contrast: Mapping[str, Any],
+    path: KeyPath,
+    config: Mapping[str, Any],
+    unsound: set[str],
+    place_of: LocationOf,
+) -> list[Problem]:
     problems = []
     lists = {"visit": "visits", "tissue": "tissues"}
-    levels = {
-        "reference": contrast["factor"],
-        "target": contrast["factor"],
-        "tissue": "tissue",
-        "visit": "visit",
-    }
-    for key, factor in levels.items():
-        known, value, here = config[lists[factor]], contrast[key], (*path, key)
-        if value and value not in known and lists[factor] not in unsound:
+    factor = contrast["factor"]
+    named: list[tuple[KeyPath, str, str]] = [(("reference",), factor, contrast["reference"])]
+    named += [(("target",), factor, contrast["target"])]
+    named += [(("targets", i), factor, level) for i, level in enumerate(contrast["targets"])]
+    named += [((key,), key, contrast[key]) for key in lists]
+    for key, of, value in named:
+        known, here = config[lists[of]], (*path, *key)
+        if value and value not in known and lists[of] not in unsound:
             message = f"{printable(value)}, expected one of {listed(known)}{did_you_mean(value, known)}"
             problems.append(Problem(*place_of(here), dotted(here), message, "unknown_level"))
-    here = (*path, "target")
-    if contrast["estimand"] != "baseline" and not contrast["target"]:
-        message = f"is needed by the estimand {contrast['estimand']}"
-        problems.append(Problem(*place_of(here), dotted(here), message, "missing_key"))
-    if contrast["target"] and contrast["target"] == contrast["reference"]:
-        message = f"{contrast['target']} is also the reference"
-        problems.append(Problem(*place_of(here), dotted(here), message, "clash"))
-    for i, name in enumerate(contrast["strata"]):
-        problems += _known_column((*path, "strata", i), name, "patients", config, place_of)
     return problems
+
+
+def _target_problems(contrast: Mapping[str, Any], path: KeyPath, place_of: LocationOf) -> list[Problem]:
+    found: list[tuple[KeyPath, str, str]] = []
+    if contrast["estimand"] != "baseline" and not contrast["target"] and not contrast["targets"]:
+        found.append((("target",), f"or targets is needed by the estimand {contrast['estimand']}", "missing_key"))
+    if contrast["target"] and contrast["targets"]:
+        found.append((("targets",), f"given besides target {contrast['target']}; keep one of the two", "clash"))
+    levels = [(("target",), contrast["target"]), *((("targets", i), x) for i, x in enumerate(contrast["targets"]))]
+    for key, level in levels:
+        if level and level == contrast["reference"]:
+            found.append((key, f"{level} is also the reference", "clash"))
+    return [Problem(*place_of((*path, *key)), dotted((*path, *key)), message, kind) for key, message, kind in found]

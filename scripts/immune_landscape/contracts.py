@@ -31,7 +31,9 @@ CONTRACTS: dict[str, Contract] = {
     "load_samples": Contract(obs=("sample", "barcode"), var=("gene_id",), open_obs="input_"),
     "merge_samples": Contract(obs=("sample", "barcode"), var=("gene_id",), open_obs="input_"),
     "reduce_cells": Contract(obsm=("X_pca", "X_integrated"), uns=("reduction",)),
+    "score_signatures": Contract(obs=("sample", "scope", "branch", "cells", "weight"), var=("bin_nk", "bin_t")),
     "load_receptors": Contract(obs=("sample", "barcode", "patient", "visit", "has_gex"), obsm=("airr",)),
     "cluster_cells": Contract(obs=("cluster",), obsm=("X_umap",), obsp=("connectivities",), uns=("clustering",)),
+    "measure_expression": Contract(obs=("sample", "patient", "visit", "subset", "cells"), var=("gene_id",)),
 }
 """Stages that write an AnnData. Stages that write a table state its columns in their docstring."""

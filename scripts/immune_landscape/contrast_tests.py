@@ -1,4 +1,4 @@
-"""What the contrasts of composition and of repertoires share: reach, test, estimates and table."""
+"""What the contrasts of all layers share: reach, test, estimates and table."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from immune_landscape.estimates import (
     min_attainable_p,
     minimum_detectable_effect,
 )
+from immune_landscape.freedman_lane import freedman_lane, invert_freedman_lane, residual_plan
 from immune_landscape.labelings import LabelPlan, SignPlan, stratum_codes
 from immune_landscape.patient_groups import PatientGroups
 from immune_landscape.permutation import PermutationTest, flip_signs, permute_labels
+
+MOST_ORDERS = 1_000_000
+"""Orders of residuals enumerated at most."""
 
 
 class ContrastSettings(NamedTuple):
@@ -35,12 +39,18 @@ class ContrastSettings(NamedTuple):
         Labelings enumerated at most; with more of them, `draws` random ones are used.
     draws
         Random labelings.
+    null_draws
+        Permuted cohorts of the null run.
+    intervals
+        Whether intervals, the influence of single patients and the null run are wanted, or the effect and p alone.
     """
 
     alpha: float
     power: float
     max_exact: int
     draws: int
+    null_draws: int = 1000
+    intervals: bool = True
 
 
 class Reach(NamedTuple):
@@ -67,7 +77,7 @@ def contrast_columns(item: str) -> list[str]:
     Parameters
     ----------
     item
-        Column that names what is compared: ``subset`` or ``metric``.
+        Column that names what is compared: ``subset`` or ``feature``.
 
     Returns
     -------
@@ -77,7 +87,8 @@ def contrast_columns(item: str) -> list[str]:
     return [
         *("contrast", "estimand", "family", "parent", item, "group_a", "group_b", "n_a", "n_b"),
         *("effect", "ci_low", "ci_high", "ci_method", "hodges_lehmann", "statistic", "p", "p_maxt"),
-        *("labelings", "exact", "min_p", "sd", "mde", "mde_d", "mde_d_family", "status", "note"),
+        *("labelings", "exact", "min_p", "sd", "mde", "mde_d", "mde_d_family"),
+        *("loo_low", "loo_high", "loo_flips", "loo_patient", "status", "note"),
     ]
 
 
@@ -97,9 +108,9 @@ def contrasts_table(rows: list[dict[str, Any]], item: str) -> pd.DataFrame:
         ``labelings`` and ``exact`` with missing values, texts empty when missing.
     """
     table = pd.DataFrame(rows, columns=contrast_columns(item))
-    texts = ["group_a", "group_b", "ci_method"]
+    texts = ["group_a", "group_b", "ci_method", "loo_patient"]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
-    return table.astype({"labelings": "Int64", "exact": "boolean"})
+    return table.astype({"labelings": "Int64", "exact": "boolean", "loo_flips": "Int64"})
 
 
 def is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
@@ -185,6 +196,15 @@ def find_reach(groups: PatientGroups, kept: np.ndarray, seed: int, settings: Con
         Of labels, or of signs for one group.
     """
     count = int(kept.sum())
+    if groups.adjusted and not groups.one_group:
+        inner = groups.take(kept)
+        adjusters = adjusting_columns(inner, 0 if inner.baseline is None else inner.baseline.shape[1])
+        first = adjusters[:, 0] if adjusters.ndim == 3 else adjusters
+        orders = residual_plan(
+            inner.is_a, first, seed, strata=inner.strata, max_exact=_most_orders(settings), draws=settings.draws
+        )
+        compared = orders.count if orders.exact else orders.draws
+        return Reach(compared, orders.exact, min_attainable_p(compared, orders.exact, orders.mirrored))
     plan: LabelPlan | SignPlan = SignPlan(count, seed, settings.max_exact, settings.draws)
     if not groups.one_group:
         blocks = stratum_codes(_strata_of(groups, kept), count)
@@ -216,6 +236,8 @@ def why_untestable(groups: PatientGroups, kept: np.ndarray, reach: Reach, alpha:
     sizes = [is_a.sum()] if groups.one_group else [is_a.sum(), (~is_a).sum()]
     if min(sizes) < 2:
         return "fewer than two patients in a group"
+    if groups.adjusted and (fault := _adjustment_fault(groups, kept)):
+        return fault
     if reach.labelings == 1:
         return "groups and strata are confounded: no label can be exchanged"
     if reach.min_p > alpha:
@@ -224,14 +246,14 @@ def why_untestable(groups: PatientGroups, kept: np.ndarray, reach: Reach, alpha:
 
 
 def run_test(values: np.ndarray, groups: PatientGroups, seed: int, settings: ContrastSettings) -> PermutationTest:
-    """Test features together: group labels permuted within strata, or signs flipped for one group.
+    """Test features together: labels or residuals permuted within strata, or signs flipped for one group.
 
     Parameters
     ----------
     values
         (patients, features) as compared; NaN where a patient has none.
     groups
-        The patients.
+        The patients; with `for_features` of the same features where the baseline is adjusted for.
     seed
         Seed of the labelings drawn.
     settings
@@ -244,9 +266,44 @@ def run_test(values: np.ndarray, groups: PatientGroups, seed: int, settings: Con
     """
     if groups.one_group:
         return flip_signs(values, seed, max_exact=settings.max_exact, draws=settings.draws)
+    if groups.adjusted:
+        adjusters = adjusting_columns(groups, values.shape[1])
+        return freedman_lane(
+            values,
+            groups.is_a,
+            adjusters,
+            seed,
+            strata=groups.strata,
+            max_exact=_most_orders(settings),
+            draws=settings.draws,
+        )
     return permute_labels(
         values, groups.is_a, seed, strata=groups.strata, max_exact=settings.max_exact, draws=settings.draws
     )
+
+
+def adjusting_columns(groups: PatientGroups, features: int) -> np.ndarray:
+    """Return what each feature's difference is adjusted for.
+
+    Parameters
+    ----------
+    groups
+        Patients with covariates, or with the baseline of the features.
+    features
+        Number of features.
+
+    Returns
+    -------
+    numpy.ndarray
+        (patients, columns) for covariates alone; (patients, features, columns) with the baseline among them.
+    """
+    if groups.baseline is None:
+        return np.asarray(groups.covariates, dtype=float)
+    columns = groups.baseline[:, :, None]
+    if groups.covariates is None:
+        return columns
+    shared = np.repeat(groups.covariates[:, None, :], features, axis=1)
+    return np.concatenate([columns, shared], axis=2)
 
 
 def estimate_features(
@@ -273,19 +330,22 @@ def estimate_features(
     -------
     list of dict
         One per feature, with `effect`, `ci_low`, `ci_high`, `ci_method`, `hodges_lehmann` and `sd`; empty
-        without patients in a group.
+        without patients in a group. With covariates or baseline, `effect` is the group coefficient, `sd` that of the
+        residuals, and `hodges_lehmann` compares the residuals.
     """
-    values, is_a, strata = values[kept], groups.is_a[kept], _strata_of(groups, kept)
-    first, second = values[is_a], values[~is_a]
-    if not len(first) or not (groups.one_group or len(second)):
+    groups, values = groups.take(kept), values[kept]
+    is_a = groups.is_a
+    if not is_a.any() or not (groups.one_group or (~is_a).any()):
         return [{} for _ in range(values.shape[1])]
-    effects = values.mean(axis=0) if groups.one_group else adjusted_difference(values, is_a, strata)
-    intervals = [Interval(-np.inf, np.inf, "none: not testable")] * values.shape[1]
-    level = 1 - settings.alpha
-    if not bare and groups.one_group:
-        intervals = invert_signs(values, seed, level=level)
-    elif not bare:
-        intervals = invert_labels(values, is_a, seed, strata=strata, level=level)
+    plain = values if groups.one_group or not groups.adjusted else _residuals(values, groups)
+    first, second = plain[is_a], plain[~is_a]
+    effects = values.mean(axis=0) if groups.one_group else adjusted_difference(plain, is_a, groups.strata)
+    if groups.adjusted and not groups.one_group:
+        effects = group_coefficients(values, is_a, adjusting_columns(groups, values.shape[1]), groups.strata)
+    reason = "none: not asked for" if not settings.intervals else "none: not testable"
+    intervals = [Interval(-np.inf, np.inf, reason)] * values.shape[1]
+    if not bare and settings.intervals:
+        intervals = _intervals(values, groups, seed, settings)
     return [
         {
             "effect": effects[at],
@@ -297,6 +357,88 @@ def estimate_features(
         }
         for at, interval in enumerate(intervals)
     ]
+
+
+def _intervals(values: np.ndarray, groups: PatientGroups, seed: int, settings: ContrastSettings) -> list[Interval]:
+    level = 1 - settings.alpha
+    if groups.one_group:
+        return invert_signs(values, seed, level=level)
+    if groups.adjusted:
+        adjusters = adjusting_columns(groups, values.shape[1])
+        return invert_freedman_lane(values, groups.is_a, adjusters, seed, strata=groups.strata, level=level)
+    return invert_labels(values, groups.is_a, seed, strata=groups.strata, level=level)
+
+
+def _model_of(groups: PatientGroups, feature: int) -> np.ndarray:
+    """Return strata and adjusting columns of one feature, without the group."""
+    codes = stratum_codes(groups.strata, len(groups.table))
+    dummies = (codes[:, None] == np.unique(codes)).astype(float)
+    adjusters = adjusting_columns(groups, feature + 1 if groups.baseline is None else groups.baseline.shape[1])
+    return np.hstack([dummies, adjusters[:, feature] if adjusters.ndim == 3 else adjusters])
+
+
+def _residuals(values: np.ndarray, groups: PatientGroups) -> np.ndarray:
+    """Return values less what the adjusting columns explain, the group's own effect left in."""
+    is_a = groups.is_a.astype(float)
+    left = np.empty_like(values)
+    for feature in range(values.shape[1]):
+        model = _model_of(groups, feature)
+        full = np.column_stack([model, is_a])
+        slopes = np.linalg.lstsq(full, values[:, feature], rcond=None)[0][:-1]
+        left[:, feature] = values[:, feature] - model @ slopes
+    return left
+
+
+def group_coefficients(
+    values: np.ndarray, is_a: np.ndarray, adjusters: np.ndarray, strata: np.ndarray | None
+) -> np.ndarray:
+    """Return the group's coefficient in a linear model of each feature on group, strata and adjusting columns.
+
+    Parameters
+    ----------
+    values
+        (patients, features) complete values.
+    is_a
+        (patients,) true for the first group.
+    adjusters
+        As `adjusting_columns` returns.
+    strata
+        (patients,) stratum of each patient; none for one.
+
+    Returns
+    -------
+    numpy.ndarray
+        (features,) first minus second; NaN where the group is aliased.
+    """
+    codes = stratum_codes(strata, len(is_a))
+    dummies = (codes[:, None] == np.unique(codes)).astype(float)
+    found = np.full(values.shape[1], np.nan)
+    for feature in range(values.shape[1]):
+        own = adjusters[:, feature] if adjusters.ndim == 3 else adjusters
+        model = np.column_stack([dummies, own, is_a.astype(float)])
+        if np.linalg.matrix_rank(model) > np.linalg.matrix_rank(model[:, :-1]):
+            found[feature] = np.linalg.lstsq(model, values[:, feature], rcond=None)[0][-1]
+    return found
+
+
+def _most_orders(settings: ContrastSettings) -> int:
+    """Bound the enumeration of residual orders, each of which costs a fit where a labeling costs a sum."""
+    return min(settings.max_exact, MOST_ORDERS)
+
+
+def _adjustment_fault(groups: PatientGroups, kept: np.ndarray) -> str:
+    """Say why the covariates leave nothing to test; a baseline counts as one column."""
+    inner = groups.take(kept)
+    codes = stratum_codes(inner.strata, int(kept.sum()))
+    columns = [(codes[:, None] == np.unique(codes)).astype(float)]
+    columns += [inner.covariates] if inner.covariates is not None else []
+    base = np.hstack(columns)
+    rank = np.linalg.matrix_rank(base)
+    if np.linalg.matrix_rank(np.column_stack([base, inner.is_a.astype(float)])) == rank:
+        return "covariates and strata tell the groups apart: nothing is left to compare"
+    if int(kept.sum()) - rank - 1 - int(inner.adjust_baseline) < 1:
+        return "covariates leave no patient to estimate the error from"
+    return ""
 
 
 def detectable(count_a: int, count_b: int, settings: ContrastSettings, tests: int) -> float:

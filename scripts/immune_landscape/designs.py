@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from immune_landscape.errors import DesignError, Problem
+from immune_landscape.model_formulas import aliased_terms, model_matrix
 from immune_landscape.text_files import listed, printable
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Contrast = Mapping[str, Any]
 
 GROUP_COLUMNS = {"baseline": "response", "response_by_visit": "response", "arm_by_visit": "arm"}
+"""Estimand -> column that tells the groups, unless the contrast names another."""
+
+RESPONSE_GROUPS = ("responder", "non_responder")
 WITHIN = {"visit": "tissue", "tissue": "visit"}
 NESTED_FORM = "~ {group} + {group}:patient + {group}:{factor}"
 
@@ -36,27 +39,120 @@ def complete_pairs(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per patient, in the order of the design: ``patient``, ``group``,
-        ``sample_reference`` and ``sample_target``. The group is the response or the arm, or
-        ``all`` for the estimand change; patients without one are left out. For the estimand
-        baseline ``sample_target`` is empty.
+        ``sample_reference`` and ``sample_target``. The group is the value of the contrast's group
+        column, or ``all`` for the estimand change; patients without one are left out. Of several
+        targets the last present is given; for the estimand baseline ``sample_target`` is empty.
 
     Raises
     ------
     DesignError
-        When a patient has two samples at the same level.
+        When a patient has two samples at the same level, or the group column is unknown.
     """
     import pandas as pd
 
     chosen = _chosen_samples(design, contrast)
-    reference = _one_sample(chosen, contrast, "reference")
-    target = _one_sample(chosen, contrast, "target") if contrast["estimand"] != "baseline" else None
+    reference = _one_sample(chosen, contrast, contrast["reference"])
+    targets = [_one_sample(chosen, contrast, level) for level in target_levels(contrast)]
     rows = []
     for patient, group in zip(chosen["patient"], _groups(chosen, contrast), strict=True):
-        has_target = target is None or patient in target
-        if group and patient in reference and has_target:
-            rows.append((patient, group, reference[patient], "" if target is None else target[patient]))
+        present = [samples[patient] for samples in targets if patient in samples]
+        if group and patient in reference and (present or not targets):
+            rows.append((patient, group, reference[patient], present[-1] if present else ""))
     columns = ["patient", "group", "sample_reference", "sample_target"]
     return pd.DataFrame(list(dict.fromkeys(rows)), columns=columns, dtype=object)
+
+
+def target_levels(contrast: Contrast) -> list[str]:
+    """Return the levels that a contrast compares with its reference.
+
+    Parameters
+    ----------
+    contrast
+        One contrast of the cohort.
+
+    Returns
+    -------
+    list of str
+        ``targets`` or ``target``; empty for the estimand baseline.
+    """
+    if contrast["estimand"] == "baseline":
+        return []
+    return list(contrast.get("targets") or [contrast["target"]])
+
+
+def sample_weights(design: pd.DataFrame, contrast: Contrast, patients: Iterable[str]) -> pd.DataFrame:
+    """Say how the samples of each patient add up to the one number that is compared.
+
+    Parameters
+    ----------
+    design
+        One row per sample.
+    contrast
+        One contrast of the cohort; ``summary`` (last, mean or slope) applies where it has several ``targets``.
+    patients
+        Patients of `complete_pairs`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``patient, sample, level, weight``: the number is the sum of weight times the sample's value. The reference has
+        weight 1 for the estimand baseline and otherwise -1, the targets add up to 1; for a slope over steps of
+        reference and targets as listed the weights are those of least squares. Missing samples have no row.
+    """
+    import pandas as pd
+
+    chosen = _chosen_samples(design, contrast)
+    levels = [str(contrast["reference"]), *target_levels(contrast)]
+    samples = [_one_sample(chosen, contrast, level) for level in levels]
+    rows = []
+    for patient in patients:
+        present = [at for at, known in enumerate(samples) if patient in known]
+        for at, weight in zip(present, _summary_weights(present, contrast.get("summary") or "last"), strict=True):
+            rows.append((patient, samples[at][patient], levels[at], weight))
+    return pd.DataFrame(rows, columns=["patient", "sample", "level", "weight"])
+
+
+def _summary_weights(present: list[int], summary: str) -> list[float]:
+    """Weigh the reference (first) and the targets present, by their places among the levels."""
+    count = len(present) - 1
+    if count == 0:
+        return [1.0]
+    if summary == "slope":
+        middle = sum(present) / len(present)
+        spread = sum((at - middle) ** 2 for at in present)
+        return [(at - middle) / spread for at in present]
+    if summary == "mean":
+        return [-1.0, *[1 / count] * count]
+    return [-1.0, *[0.0] * (count - 1), 1.0]
+
+
+def group_column(contrast: Contrast) -> str:
+    """Return the column of the design that tells the groups of a contrast; empty for the estimand change."""
+    return str(contrast.get("group_column") or "") or GROUP_COLUMNS.get(contrast["estimand"], "")
+
+
+def group_names(contrast: Contrast, present: Iterable[str]) -> list[str]:
+    """Return the groups of a contrast, the effect being first minus second.
+
+    Parameters
+    ----------
+    contrast
+        One contrast of the cohort.
+    present
+        Values of its group column.
+
+    Returns
+    -------
+    list of str
+        As declared; else responders before non-responders, or in order of name. ``all`` alone for the estimand change.
+    """
+    if contrast["estimand"] == "change":
+        return ["all"]
+    if contrast.get("groups"):
+        return [str(name) for name in contrast["groups"]]
+    if group_column(contrast) == "response":
+        return list(RESPONSE_GROUPS)
+    return sorted({str(value) for value in present} - {""})
 
 
 def check_contrast(design: pd.DataFrame, contrast: Contrast, *, min_pairs: int, file: str, line: int) -> list[Problem]:
@@ -80,11 +176,11 @@ def check_contrast(design: pd.DataFrame, contrast: Contrast, *, min_pairs: int, 
         explicit formula whose model matrix has not full rank. Empty when all is well.
     """
     column = f"contrasts.{contrast['name']}"
-    found = _unknown_levels(design, contrast)
+    found = _unknown_levels(design, contrast) + _unknown_columns(design, contrast)
     if not found:
         pairs = complete_pairs(design, contrast)
         found = _too_few(pairs, contrast, min_pairs) or _confounded(design, pairs, contrast)
-        found = found or _formula_faults(design, pairs, contrast)
+        found = found or _aliased_covariates(design, pairs, contrast) or _formula_faults(design, pairs, contrast)
     return [Problem(file, line, column, message, kind) for kind, message in found]
 
 
@@ -106,80 +202,11 @@ def confounding_table(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    used = _used_samples(design, complete_pairs(design, contrast))
+    used = _used_samples(design, contrast, complete_pairs(design, contrast))
     levels = used[str(contrast.get("factor", "visit"))]
     compared = [f"{group}, {level}" for group, level in zip(used["group"], levels, strict=True)]
     batches = used["batch"].to_numpy()
     return pd.crosstab(batches, np.array(compared), rownames=["batch"], colnames=["compared"])
-
-
-def model_matrix(table: pd.DataFrame, formula: str) -> tuple[np.ndarray, list[str]]:
-    """Build the model matrix of an additive formula with interactions.
-
-    Parameters
-    ----------
-    table
-        One row per observation; text columns are factors, number columns covariates.
-    formula
-        Right-hand side such as ``~ response + response:patient + response:visit``; ``a*b`` stands
-        for ``a + b + a:b``. There is always an intercept.
-
-    Returns
-    -------
-    matrix : numpy.ndarray, shape (observations, columns)
-        Treatment-coded columns; those that are zero throughout are dropped.
-    terms : list of str
-        Term of each column.
-
-    Raises
-    ------
-    DesignError
-        When the formula cannot be read, names an unknown column, or a covariate has gaps.
-
-    Notes
-    -----
-    A factor is coded by contrasts where the term without it is in the model, and by one column
-    per level otherwise, as in R. A patient inside an interaction is numbered within the other
-    factor, since patients are nested in it; of unequal groups this leaves empty columns, which
-    are dropped (edgeR User's Guide, section 3.5, doi:10.18129/B9.bioc.edgeR).
-    """
-    import numpy as np
-
-    terms = _terms(formula, table)
-    blocks, names = [], []
-    for term in terms:
-        block = _term_columns(table, term, terms)
-        block = block[:, np.abs(block).any(axis=0)]
-        blocks.append(block)
-        names += [":".join(term) or "intercept"] * block.shape[1]
-    return np.hstack(blocks), names
-
-
-def aliased_terms(matrix: np.ndarray, terms: list[str]) -> list[str]:
-    """Return the terms that add fewer dimensions to a model matrix than they have columns.
-
-    Parameters
-    ----------
-    matrix
-        Model matrix, observations by columns.
-    terms
-        Term of each column, in runs.
-
-    Returns
-    -------
-    list of str
-        Aliased terms in the order of the formula; empty for a matrix of full rank.
-    """
-    import numpy as np
-
-    aliased, rank = [], 0
-    for term in dict.fromkeys(terms):
-        last = max(i for i, name in enumerate(terms) if name == term) + 1
-        new = int(np.linalg.matrix_rank(matrix[:, :last]))
-        if new - rank < terms.count(term):
-            aliased.append(term)
-        rank = new
-    return aliased
 
 
 def _chosen_samples(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
@@ -191,24 +218,28 @@ def _chosen_samples(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
 
 
 def _groups(design: pd.DataFrame, contrast: Contrast) -> list[str]:
-    column = GROUP_COLUMNS.get(contrast["estimand"])
-    if column is None:
+    if contrast["estimand"] == "change":
         return ["all"] * len(design)
-    arms = contrast.get("arms") if column == "arm" else None
-    return [group if not arms or group in arms else "" for group in design[column]]
+    column = group_column(contrast)
+    if column not in design:
+        known = listed(design.columns)
+        raise DesignError(f"contrast {contrast['name']}: group_column is {printable(column)}, expected one of {known}")
+    values = ["" if value != value else str(value) for value in design[column]]  # NaN is not itself
+    wanted = set(group_names(contrast, values))
+    return [value if value in wanted else "" for value in values]
 
 
-def _one_sample(design: pd.DataFrame, contrast: Contrast, key: str) -> dict[str, str]:
-    rows = design[design[contrast.get("factor", "visit")] == contrast[key]]
+def _one_sample(design: pd.DataFrame, contrast: Contrast, level: str) -> dict[str, str]:
+    rows = design[design[contrast.get("factor", "visit")] == level]
     twice = sorted(set(rows.loc[rows["patient"].duplicated(), "patient"]))
     if twice:
-        raise DesignError(f"contrast {contrast['name']}: more than one sample at {contrast[key]} of {listed(twice)}")
+        raise DesignError(f"contrast {contrast['name']}: more than one sample at {level} of {listed(twice)}")
     return dict(zip(rows["patient"], rows["sample"], strict=True))
 
 
-def _used_samples(design: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+def _used_samples(design: pd.DataFrame, contrast: Contrast, pairs: pd.DataFrame) -> pd.DataFrame:
     group = dict(zip(pairs["patient"], pairs["group"], strict=True))
-    names = {*pairs["sample_reference"], *pairs["sample_target"]} - {""}
+    names = set(sample_weights(design, contrast, pairs["patient"])["sample"])
     used = design[design["sample"].isin(sorted(names))]
     return used.assign(group=[group[patient] for patient in used["patient"]])
 
@@ -216,14 +247,22 @@ def _used_samples(design: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 def _unknown_levels(design: pd.DataFrame, contrast: Contrast) -> list[tuple[str, str]]:
     factor = contrast.get("factor", "visit")
     known = list(dict.fromkeys(design[factor]))
-    keys = ["reference"] if contrast["estimand"] == "baseline" else ["reference", "target"]
+    key = "targets" if contrast.get("targets") else "target"
+    named = [("reference", contrast.get("reference", "")), *((key, level) for level in target_levels(contrast))]
     return [
-        (
-            "unknown_level",
-            f"{key} is {printable(contrast.get(key, ''))}, expected a {factor} with samples: {listed(known)}",
-        )
-        for key in keys
-        if contrast.get(key) not in known
+        ("unknown_level", f"{key} is {printable(level)}, expected a {factor} with samples: {listed(known)}")
+        for key, level in named
+        if level not in known
+    ]
+
+
+def _unknown_columns(design: pd.DataFrame, contrast: Contrast) -> list[tuple[str, str]]:
+    named = [("covariates", name) for name in contrast.get("covariates") or []]
+    named += [("group_column", str(contrast["group_column"]))] if contrast.get("group_column") else []
+    return [
+        ("unknown_column", f"{key} names {printable(name)}, expected a column of patients.tsv")
+        for key, name in named
+        if name not in design
     ]
 
 
@@ -231,11 +270,10 @@ def _too_few(pairs: pd.DataFrame, contrast: Contrast, min_pairs: int) -> list[tu
     counts = pairs["group"].value_counts().sort_index()
     found = ", ".join(f"{group} {count}" for group, count in counts.items()) or "none"
     what = "patients" if contrast["estimand"] == "baseline" else "patients with both samples"
-    expected = {"change": ["all"], "arm_by_visit": list(contrast.get("arms") or counts.index)}
-    groups = expected.get(contrast["estimand"], ["responder", "non_responder"])
-    if contrast["estimand"] == "arm_by_visit" and len(groups) != 2:
-        message = f"needs two arms, found {len(groups)} ({found}); name two in the key arms"
-        return [("not_two_arms", message)]
+    groups = group_names(contrast, counts.index)
+    if contrast["estimand"] != "change" and len(groups) != 2:
+        message = f"needs two groups of {group_column(contrast)}, found {len(groups)} ({found}); name two in groups"
+        return [("not_two_groups", message)]
     short = [group for group in groups if counts.get(group, 0) < min_pairs]
     if not short:
         return []
@@ -244,8 +282,75 @@ def _too_few(pairs: pd.DataFrame, contrast: Contrast, min_pairs: int) -> list[tu
     return [(kind, f"not estimable: {what}: {found}; expected at least {min_pairs} in {listed(short)}")]
 
 
+def _aliased_covariates(design: pd.DataFrame, pairs: pd.DataFrame, contrast: Contrast) -> list[tuple[str, str]]:
+    """Tell which covariates fix the group, or leave no patient to estimate the error from."""
+    import numpy as np
+
+    names = list(contrast.get("covariates") or [])
+    if not names or contrast["estimand"] == "change":
+        return []
+    matrix, complete = covariate_matrix(design, pairs["patient"], names)
+    is_first = (pairs["group"] == group_names(contrast, pairs["group"])[0]).to_numpy(dtype=float)[complete]
+    model = np.column_stack([np.ones(len(is_first)), matrix[complete], is_first])
+    rank = np.linalg.matrix_rank(model)
+    if rank == np.linalg.matrix_rank(model[:, :-1]):
+        return [("rank_deficient", f"covariates {listed(names)} tell the groups apart; nothing is left to compare")]
+    if len(model) - rank < 2:
+        message = f"covariates {listed(names)} leave {len(model) - rank} of {len(model)} patients to estimate the error"
+        return [("no_residuals", message)]
+    return []
+
+
+def covariate_matrix(
+    design: pd.DataFrame, patients: Iterable[str], names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Code the covariates of patients.
+
+    Parameters
+    ----------
+    design
+        One row per sample, with the columns of patients.tsv.
+    patients
+        Whose values are wanted.
+    names
+        Columns; numbers enter centred and in standard deviations, texts as one column per level but the first.
+
+    Returns
+    -------
+    matrix : numpy.ndarray, shape (patients, columns)
+        Zero where a value is missing.
+    complete : numpy.ndarray of bool, shape (patients,)
+        Patients who have all values.
+    """
+    import numpy as np
+    import pandas as pd
+
+    table = design.drop_duplicates("patient").set_index("patient")[list(names)].reindex(list(patients))
+    complete, columns = np.ones(len(table), dtype=bool), []
+    for name in names:
+        values = table[name]
+        if pd.api.types.is_numeric_dtype(values):
+            known, coded = values.notna().to_numpy(), _standardised(values.to_numpy(dtype=float))
+        else:
+            known = values.notna().to_numpy() & (values.fillna("").astype(str) != "").to_numpy()
+            coded = np.column_stack([(values == level).to_numpy(dtype=float) for level in sorted(set(values[known]))])
+            coded = coded[:, 1:]
+        complete &= known
+        columns.append(coded)
+    return np.column_stack(columns), complete
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    known = ~np.isnan(values)
+    spread = values[known].std() if known.any() else 0.0
+    centred = np.where(known, values - (values[known].mean() if known.any() else 0.0), 0.0)
+    return (centred / spread if spread > 0 else centred)[:, None]
+
+
 def _confounded(design: pd.DataFrame, pairs: pd.DataFrame, contrast: Contrast) -> list[tuple[str, str]]:
-    used = _used_samples(design, pairs)
+    used = _used_samples(design, contrast, pairs)
     if "batch" not in used or (used["batch"] == "").any():
         return []
     found: list[tuple[str, str]] = []
@@ -254,7 +359,7 @@ def _confounded(design: pd.DataFrame, pairs: pd.DataFrame, contrast: Contrast) -
         factor = str(contrast.get("factor", "visit"))
         compared[factor] = used[factor].tolist()
     if contrast["estimand"] != "change":
-        compared[GROUP_COLUMNS[contrast["estimand"]]] = used["group"].tolist()
+        compared[group_column(contrast)] = used["group"].tolist()
     for name, values in compared.items():
         if _determined(list(used["batch"]), values, units=len(used) if name in WITHIN else len(pairs)):
             table = _table_text(confounding_table(design, contrast))
@@ -281,12 +386,12 @@ def _formula_faults(design: pd.DataFrame, pairs: pd.DataFrame, contrast: Contras
     formula = contrast.get("formula") or ""
     if not formula:
         return []
-    used = _used_samples(design, pairs)
+    used = _used_samples(design, contrast, pairs)
     try:
         matrix, terms = model_matrix(used, formula)
     except DesignError as error:
         return [("bad_formula", str(error))]
-    group = GROUP_COLUMNS.get(contrast["estimand"], "response")
+    group = group_column(contrast) or "response"
     nested = NESTED_FORM.format(group=group, factor=contrast.get("factor", "visit"))
     aliased = aliased_terms(matrix, terms)
     if aliased:
@@ -299,73 +404,9 @@ def _formula_faults(design: pd.DataFrame, pairs: pd.DataFrame, contrast: Contras
 
 
 def _missing_term(formula: str, terms: list[str], contrast: Contrast) -> list[tuple[str, str]]:
-    factor, group = contrast.get("factor", "visit"), GROUP_COLUMNS.get(contrast["estimand"])
-    needed = {"change": {factor}, "baseline": {"response"}}.get(contrast["estimand"], {group, factor})
+    factor, group = contrast.get("factor", "visit"), group_column(contrast)
+    needed = {"change": {factor}, "baseline": {group}}.get(contrast["estimand"], {group, factor})
     if any(set(term.split(":")) == needed for term in terms):
         return []
     wanted = ":".join(sorted(map(str, needed)))
     return [("missing_term", f"{formula!r} lacks the term {wanted}, which the contrast estimates")]
-
-
-def _terms(formula: str, table: pd.DataFrame) -> list[tuple[str, ...]]:
-    body = formula.strip().removeprefix("~").replace(" ", "")
-    if not re.fullmatch(r"(1\+)?[A-Za-z][A-Za-z0-9_]*([:*+][A-Za-z][A-Za-z0-9_]*)*", body):
-        raise DesignError(f"formula {formula!r}, expected column names joined by '+', ':' and '*'")
-    terms: dict[tuple[str, ...], None] = {(): None}
-    for part in body.split("+"):
-        if part == "1":
-            continue
-        factors = part.split("*")
-        groups = [tuple(factors[0].split(":"))] if len(factors) == 1 else _crossed(factors)
-        terms |= dict.fromkeys(groups)
-    unknown = sorted({name for term in terms for name in term} - set(table.columns))
-    if unknown:
-        raise DesignError(f"formula {formula!r} names {listed(unknown)}; columns are {listed(table.columns)}")
-    return sorted(terms, key=len)
-
-
-def _crossed(factors: list[str]) -> list[tuple[str, ...]]:
-    from itertools import combinations
-
-    return [term for size in range(1, len(factors) + 1) for term in combinations(factors, size)]
-
-
-def _term_columns(table: pd.DataFrame, term: tuple[str, ...], terms: list[tuple[str, ...]]) -> np.ndarray:
-    import numpy as np
-
-    block = np.ones((len(table), 1))
-    present = [frozenset(other) for other in terms]
-    for name in term:
-        values = _numbered_within(table, term) if name == "patient" and len(term) > 1 else table[name]
-        contrasts = frozenset(term) - {name} in present
-        block = np.einsum("ij,ik->ijk", block, _coded(values, contrasts)).reshape(len(table), -1)
-    return block
-
-
-def _numbered_within(table: pd.DataFrame, term: tuple[str, ...]) -> pd.Series:
-    """Number patients 0, 1, ... inside the factors of a term that are constant in each patient."""
-    import pandas as pd
-
-    values_held = table.groupby("patient")
-    others = [name for name in term if name != "patient" and values_held[name].nunique().max() == 1]
-    if not others:
-        return table["patient"]
-    numbers: dict[tuple[str, ...], dict[str, int]] = {}
-    codes = []
-    for patient, *group in table[["patient", *others]].itertuples(index=False):
-        inside = numbers.setdefault(tuple(group), {})
-        codes.append(str(inside.setdefault(patient, len(inside))))
-    return pd.Series(codes, index=table.index, dtype=object)
-
-
-def _coded(values: pd.Series, contrasts: bool) -> np.ndarray:
-    import numpy as np
-    import pandas as pd
-
-    if pd.api.types.is_numeric_dtype(values):
-        if values.isna().any():
-            raise DesignError(f"formula names {values.name}, which has gaps")
-        return values.to_numpy(dtype=float).reshape(-1, 1)
-    levels = list(dict.fromkeys(values))
-    indicators = np.column_stack([(values == level).to_numpy(dtype=float) for level in levels])
-    return indicators[:, 1:] if contrasts else indicators

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from immune_landscape.cell_types import name_of
+from immune_landscape.cell_types import name_of, read_markers
 
 PARENTS = {"all": "All cells", "cells": "All cells", "nk": "NK cells", "t": "T cells"}
 NAMES = {
@@ -21,6 +21,48 @@ NAMES = {
     "bulk_tcr": "Bulk TCR",
     "unassigned": "Unassigned",
 }
+LAYER_NAMES = {
+    "composition": "Composition",
+    "expression": "Gene expression",
+    "signatures": "Signatures",
+    "expansion": "Single-cell TCR",
+    "repertoires": "Bulk TCR",
+    "populations": "Gated populations",
+    "measures": "Other measures",
+    "quality": "Sample quality",
+    "endpoints": "Clinical endpoints",
+}
+FEATURE_NAMES = {
+    "receptor_cells": "Receptor cells",
+    "clonotypes": "Clonotypes",
+    "receptor_detection": "Receptor detection",
+    "expanded_share": "Share of expanded cells",
+    "top_clone_share": "Share of largest clonotype",
+    "gini_simpson": "Gini-Simpson",
+    "pielou": "Pielou evenness",
+    "clonality": "Clonality (1 − Pielou)",
+    "hill_0": "Hill q = 0 (richness)",
+    "hill_1": "Hill q = 1",
+    "hill_2": "Hill q = 2",
+    "homeo_rare": "Space of rare clones (to 0.001 %)",
+    "homeo_small": "Space of small clones (to 0.01 %)",
+    "homeo_medium": "Space of medium clones (to 0.1 %)",
+    "homeo_large": "Space of large clones (0.1 to 1 %)",
+    "homeo_hyperexpanded": "Space of hyperexpanded clones (above 1 %)",
+    "homeo_rare_screpertoire": "Space of rare clones (to 0.01 %)",
+    "homeo_small_screpertoire": "Space of small clones (to 0.1 %)",
+    "homeo_medium_screpertoire": "Space of medium clones (to 1 %)",
+    "homeo_large_screpertoire": "Space of large clones (1 to 10 %)",
+    "homeo_hyperexpanded_screpertoire": "Space of hyperexpanded clones (above 10 %)",
+    "cells_kept": "Cells kept",
+    "share_kept": "Share of cells kept",
+    "doublet_share": "Share of doublets",
+    "median_counts": "Median molecules per cell",
+    "median_genes": "Median genes per cell",
+    "median_pct_mt": "Median mitochondrial share",
+}
+ADJUSTED = "_adjusted"
+"""Ending of a scope whose scores are adjusted for its composition."""
 
 
 def shown(study: Mapping[str, Any], slug: str) -> str:
@@ -45,6 +87,48 @@ def shown(study: Mapping[str, Any], slug: str) -> str:
         return NAMES[slug]
     named = name_of(slug)
     return named if named != slug else slug.replace("_", " ").strip().capitalize() if slug.islower() else slug
+
+
+def shown_layer(layer: str) -> str:
+    """Return the display name of a layer.
+
+    Parameters
+    ----------
+    layer
+        Such as ``expansion``.
+
+    Returns
+    -------
+    str
+        Such as ``Single-cell TCR``.
+    """
+    return LAYER_NAMES.get(layer, layer)
+
+
+def shown_feature(study: Mapping[str, Any], layer: str, feature: str) -> str:
+    """Return the display name of what a row of contrasts compares.
+
+    Parameters
+    ----------
+    study
+        Facts of the cohort; its ``labels`` win.
+    layer
+        Layer of the row.
+    feature
+        As in the tables.
+
+    Returns
+    -------
+    str
+        Populations and measures keep the name that the sheet gives them.
+    """
+    labels = study.get("labels") or {}
+    if feature in labels or layer == "composition":
+        return shown(study, feature)
+    if layer == "signatures":
+        entry: Mapping[str, Any] = read_markers()["signatures"].get(feature) or {}
+        return str(entry.get("name") or shown(study, feature))
+    return FEATURE_NAMES.get(feature, feature)
 
 
 def ordered_visits(visits: Iterable[str], study: Mapping[str, Any]) -> list[str]:
@@ -82,6 +166,8 @@ def shown_parent(study: Mapping[str, Any], parent: str) -> str:
     str
         Such as ``NK cells``.
     """
+    if parent.endswith(ADJUSTED):
+        return f"{shown_parent(study, parent.removesuffix(ADJUSTED))} (composition-adjusted)"
     return PARENTS.get(parent) or shown(study, parent)
 
 
@@ -115,10 +201,13 @@ def facts_of(study: Mapping[str, Any], contrast: str) -> Mapping[str, Any]:
     Returns
     -------
     Mapping
-        Empty for a contrast that is not declared.
+        Empty for a contrast that is not declared; several targets stand as one, named by their summary.
     """
     declared = study.get("contrasts") or []
-    return next((facts for facts in declared if facts["name"] == contrast), {})
+    facts = next((facts for facts in declared if facts["name"] == contrast), {})
+    if not facts.get("targets"):
+        return facts
+    return {**facts, "target": f"{facts.get('summary') or 'last'} of {', '.join(facts['targets'])}"}
 
 
 def levels_of(facts: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ def draw_recovery(recovery: pd.DataFrame, study: Mapping[str, Any], *, only_plan
     ----------
     recovery
         As `judge_recovery.judge_recovery` returns: subset, planted, effect, ci_low, ci_high, p, p_maxt,
-        verdict, and where present expected.
+        verdict, and where present expected and reason.
     study
         Facts of the cohort.
     only_planted
@@ -57,7 +57,8 @@ def draw_recovery(recovery: pd.DataFrame, study: Mapping[str, Any], *, only_plan
         subtitle=f"{found} of {counted(len(planted), 'planted effect')} recovered; "
         f"{counted(len(table) - len(planted), 'subset')} without one.",
         footer=f"Point and line: effect found with its {interval_name(study)}. Diamond: effect planted. "
-        "Tick: effect expected in centred log ratios, as all parts of a parent move when one does (closure).",
+        "Tick: effect expected in centred log ratios, as all parts of a parent move when one does (closure). "
+        + _missed(planted, study),
     )
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[5, 4.6])
     _draw_effects(left, table)
@@ -66,6 +67,13 @@ def draw_recovery(recovery: pd.DataFrame, study: Mapping[str, Any], *, only_plan
     left.set_xlabel("effect: difference of centred log ratios (natural log)", fontsize=7.5)
     _draw_words(right, table)
     return figure
+
+
+def _missed(planted: pd.DataFrame, study: Mapping[str, Any]) -> str:
+    """Write why planted effects were missed."""
+    reasons = planted["reason"].fillna("") if "reason" in planted else pd.Series("", index=planted.index)
+    told = [f"{shown(study, str(name))}: {why}" for name, why in zip(planted["subset"], reasons, strict=True) if why]
+    return f"Missed: {'; '.join(told)}." if told else ""
 
 
 def _draw_effects(axes: Axes, table: pd.DataFrame) -> None:

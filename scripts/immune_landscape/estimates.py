@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from immune_landscape.labelings import Booleans, Floats, LabelPlan, SignPlan, centre_within, stratum_codes
+from immune_landscape.labelings import Booleans, Floats, LabelPlan, Plan, SignPlan, centre_within, stratum_codes
 from immune_landscape.permutation import ROUNDING, SPREAD_FLOOR, TIE_TOLERANCE
 
 INTERVAL_LABELINGS = 100_000
@@ -135,11 +135,10 @@ def invert_labels(
     if min(is_a.sum(), (~is_a).sum()) < 2:
         return [Interval(-math.inf, math.inf, "none: fewer than two patients in a group")] * values.shape[1]
     plan = LabelPlan(is_a, stratum_codes(strata, len(is_a)), seed, max_labelings, max_labelings)
-    smallest = min_attainable_p(plan.count if plan.exact else plan.draws, plan.exact, plan.mirrored)
-    if smallest > 1 - level + TIE_TOLERANCE:
-        return [_unbounded(plan.count, level) for _ in range(values.shape[1])]
+    if unreachable := unreachable_interval(plan, level):
+        return [unreachable] * values.shape[1]
     labels = np.vstack([plan.observed, *plan.chunks(max_labelings)])
-    return [_invert_one(column, plan, labels, level) for column in values.T]
+    return [_label_curve(column, plan, labels).interval(column, plan, level) for column in values.T]
 
 
 def invert_signs(
@@ -175,9 +174,8 @@ def invert_signs(
     """
     patients = len(values)
     plan = SignPlan(patients, seed, max_labelings, max_labelings)
-    total = plan.count if plan.exact else plan.draws
-    if min_attainable_p(total, plan.exact, True) > 1 - level + TIE_TOLERANCE:
-        return [_unbounded(plan.count, level) for _ in range(values.shape[1])]
+    if unreachable := unreachable_interval(plan, level):
+        return [unreachable] * values.shape[1]
     signs = np.vstack(list(plan.chunks(max_labelings)))
     return [_invert_signs_one(column, plan, signs, level) for column in values.T]
 
@@ -252,22 +250,29 @@ def _power_of_t(shift: float, freedom: int, alpha: float) -> float:
     return 1.0 if np.isnan(found) else float(found)
 
 
-def _unbounded(labelings: int, level: float) -> Interval:
-    return Interval(-math.inf, math.inf, f"none: {labelings} labelings cannot reach {level:.0%} confidence")
+def unreachable_interval(plan: Plan, level: float) -> Interval | None:
+    """Return the interval of a test that has too few reassignments to reject anything.
+
+    Parameters
+    ----------
+    plan
+        Its reassignments.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    Interval or None
+        Without bounds; none when the smallest p value does not exceed 1 - level.
+    """
+    total = plan.count if plan.exact else plan.draws
+    if min_attainable_p(total, plan.exact, plan.mirrored) <= 1 - level + TIE_TOLERANCE:
+        return None
+    return Interval(-math.inf, math.inf, f"none: {plan.count} labelings cannot reach {level:.0%} confidence")
 
 
-def _method(plan: LabelPlan | SignPlan) -> str:
+def _method(plan: Plan) -> str:
     return "test inversion, exact" if plan.exact else f"test inversion, {plan.draws} draws"
-
-
-def _invert_one(values: Floats, plan: LabelPlan, labels: Floats, level: float) -> Interval:
-    own = plan.is_a.astype(float)
-    both = centre_within(np.column_stack([values, own]), plan.blocks)
-    curve = _Curve.of(both[:, 0], both[:, 1], labels, int(own.sum()), plan.exact)
-    if curve.error_at_estimate <= ROUNDING * np.abs(values).max():
-        return Interval(-math.inf, math.inf, "none: no spread within the groups")
-    bounds = [_find_bound(curve.p_value, curve.estimate, side * curve.error_at_estimate, level) for side in (-1, 1)]
-    return Interval(bounds[0], bounds[1], _method(plan))
 
 
 def _find_bound(p_value: Callable[[float], float], estimate: float, step: float, level: float) -> float:
@@ -287,10 +292,20 @@ def _find_bound(p_value: Callable[[float], float], estimate: float, step: float,
 
 
 @dataclass(frozen=True)
-class _Curve:
-    """The p value as a function of the shift, from one row of coefficients per labeling.
+class ShiftCurve:
+    """The p value as a function of the shift, from one row of coefficients per reassignment.
 
-    The first row is the labeling observed; when the labelings are drawn it is not among them.
+    Attributes
+    ----------
+    difference, slope
+        (1 + reassignments,) the difference is `difference - shift * slope`. The first row is the assignment observed;
+        when they are drawn it is not among the others.
+    error
+        Constant, linear and quadratic part of its squared standard error, each (1 + reassignments,).
+    spread
+        The same parts of the mean square of what is permuted.
+    exact
+        Whether all reassignments are there.
     """
 
     difference: Floats
@@ -299,40 +314,43 @@ class _Curve:
     spread: tuple[float, float, float]
     exact: bool
 
-    @classmethod
-    def of(cls, values: Floats, own: Floats, labels: Floats, count_a: int, exact: bool) -> _Curve:
-        """Sum what the statistic needs once per labeling, so that a shift costs no second pass."""
-        count_b = labels.shape[1] - count_a
-        powers = np.column_stack([values, own, values**2, values * own, own**2])
-        sums_a = labels @ powers
-        sums_b = powers.sum(axis=0) - sums_a
-        # Squared Welch error of values - shift * own: constant, linear and quadratic parts.
-        parts = [_error_parts(sums, count) for sums, count in ((sums_a, count_a), (sums_b, count_b))]
-        constant, linear, quadratic = (parts[0][k] + parts[1][k] for k in range(3))
-        means = sums_a / count_a - sums_b / count_b
-        spread = powers.mean(axis=0)
-        return cls(
-            means[:, 0],
-            means[:, 1],
-            (constant, linear, quadratic),
-            (float(spread[2]), float(-2 * spread[3]), float(spread[4])),
-            exact,
-        )
+    def interval(self, values: Floats, plan: Plan, level: float) -> Interval:
+        """Find the shifts that are not rejected.
 
-    @property
-    def estimate(self) -> float:
-        """Shift at which the difference observed vanishes."""
-        return float(self.difference[0] / self.slope[0])
+        Parameters
+        ----------
+        values
+            (patients,) values, whose size tells spread from rounding.
+        plan
+            The reassignments.
+        level
+            Confidence level.
 
-    @property
-    def error_at_estimate(self) -> float:
-        """Standard error of the estimate."""
-        at = self.estimate
-        squared = float(self.error[0][0] + at * self.error[1][0] + at * at * self.error[2][0])
-        return math.sqrt(max(squared, 0.0)) / float(self.slope[0])
+        Returns
+        -------
+        Interval
+            Without bounds when there is no spread.
+        """
+        error = self._error_at_estimate()
+        if error <= ROUNDING * np.abs(values).max():
+            return Interval(-math.inf, math.inf, "none: no spread within the groups")
+        estimate = float(self.difference[0] / self.slope[0])
+        bounds = [_find_bound(self.p_value, estimate, side * error, level) for side in (-1, 1)]
+        return Interval(bounds[0], bounds[1], _method(plan))
 
     def p_value(self, shift: float) -> float:
-        """Return the two-sided p value of the shift."""
+        """Test one shift.
+
+        Parameters
+        ----------
+        shift
+            In the units of the values.
+
+        Returns
+        -------
+        float
+            Two-sided p value.
+        """
         floor = SPREAD_FLOOR**2 * _quadratic(self.spread, shift)
         error = self.error[0] + shift * (self.error[1] + shift * self.error[2])
         squared = (self.difference - shift * self.slope) ** 2 / np.maximum(error, floor)
@@ -340,9 +358,38 @@ class _Curve:
         # Row 0 is counted beside its twin in an enumeration, and is the "+ 1" of a sample.
         return (extreme - 1) / (len(squared) - 1) if self.exact else extreme / len(squared)
 
+    def _error_at_estimate(self) -> float:
+        """Return the standard error of the shift at which the difference observed vanishes."""
+        first = (float(self.error[0][0]), float(self.error[1][0]), float(self.error[2][0]))
+        squared = _quadratic(first, float(self.difference[0] / self.slope[0]))
+        return math.sqrt(max(squared, 0.0)) / float(self.slope[0])
+
 
 def _quadratic(parts: tuple[float, float, float], at: float) -> float:
     return parts[0] + at * (parts[1] + at * parts[2])
+
+
+def _label_curve(values: Floats, plan: LabelPlan, labels: Floats) -> ShiftCurve:
+    """Sum what the statistic needs once per labeling, so that a shift costs no second pass."""
+    count_a = int(plan.is_a.sum())
+    count_b = len(plan.is_a) - count_a
+    centred = centre_within(np.column_stack([values, plan.is_a.astype(float)]), plan.blocks)
+    numbers, own = centred.T
+    powers = np.column_stack([numbers, own, numbers**2, numbers * own, own**2])
+    sums_a = labels @ powers
+    sums_b = powers.sum(axis=0) - sums_a
+    # Squared Welch error of values - shift * own: constant, linear and quadratic parts.
+    parts = [_error_parts(sums, count) for sums, count in ((sums_a, count_a), (sums_b, count_b))]
+    constant, linear, quadratic = (parts[0][k] + parts[1][k] for k in range(3))
+    means = sums_a / count_a - sums_b / count_b
+    spread = powers.mean(axis=0)
+    return ShiftCurve(
+        means[:, 0],
+        means[:, 1],
+        (constant, linear, quadratic),
+        (float(spread[2]), float(-2 * spread[3]), float(spread[4])),
+        plan.exact,
+    )
 
 
 def _error_parts(sums: Floats, count: int) -> tuple[Floats, Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Judge, for a simulated cohort, which of the planted effects the comparison found."""
+"""Judge, for a simulated cohort, which of the planted effects the comparison found, and why others were missed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from immune_landscape.claim_rules import why_untested
 from immune_landscape.contrast_tests import is_significant
+from immune_landscape.display_text import format_number
 from immune_landscape.errors import InputError
 
 COLUMNS = [
     "contrast", "parent", "subset", "planted", "expected",
-    "effect", "ci_low", "ci_high", "p", "p_maxt", "verdict",
+    "effect", "ci_low", "ci_high", "p", "p_maxt", "verdict", "reason",
 ]  # fmt: skip
 WHOLE = "all"
 """Parent whose parts are lineages, which hold the subsets of the other parents."""
 
 
-def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], *, alpha: float) -> pd.DataFrame:
+def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], study: Mapping[str, Any]) -> pd.DataFrame:
     """Compare the effects planted in a simulated cohort with those found.
 
     Parameters
@@ -30,14 +32,14 @@ def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], *, alpha: 
         `effects`: subset to log fold (natural logarithm) planted in responders' change against
         the others'; optional `contrast`: the contrast judged, by default the first of estimand
         ``response_by_visit``.
-    alpha
-        Significance level of the adjusted p value.
+    study
+        Facts of the cohort: ``testing``, whose ``alpha`` is the level of the adjusted p value.
 
     Returns
     -------
     pandas.DataFrame
         `contrast, parent, subset, planted, expected, effect, ci_low, ci_high, p, p_maxt,
-        verdict`: one row per subset compared or planted.
+        verdict, reason`: one row per subset compared or planted.
 
     Raises
     ------
@@ -61,7 +63,9 @@ def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], *, alpha: 
     inside = bool(((table["planted"] != 0) & (table["parent"] != WHOLE)).any())
     unknown = inside & (table["parent"] == WHOLE)
     table["expected"] = _expected_effects(table).mask(unknown)
+    alpha = study["testing"]["alpha"]
     table["verdict"] = [_verdict_of(row, alpha) for row in table.to_dict("records")]
+    table["reason"] = [_reason_of(row) for row in table.to_dict("records")]
     records = table[COLUMNS].to_dict("records") + _missing_rows(table, truth)
     return pd.DataFrame(records, columns=COLUMNS)
 
@@ -108,9 +112,30 @@ def _verdict_of(row: Mapping[Any, Any], alpha: float) -> str:
     return "explained by closure" if closure else "false positive"
 
 
+def _reason_of(row: Mapping[Any, Any]) -> str:
+    """Say why a planted effect was missed; nothing for one that was found, or where none was planted."""
+    if row["planted"] == 0 or row["verdict"] == "recovered":
+        return ""
+    if row["status"] != "tested":
+        return why_untested(row)
+    expected = row["planted"] if pd.isna(row["expected"]) else row["expected"]
+    if np.sign(expected) != np.sign(row["planted"]):
+        planted, closed = format_number(row["planted"]), format_number(expected)
+        return f"closure: as shares add up to one, the planted {planted} is expected as {closed}"
+    size = abs(expected) / row["sd"]
+    told = f"expected effect {format_number(expected)} (d {size:.2f})"
+    if size < row["mde_d"]:
+        return f"{told} below the detectable {row['mde_d']:.2f} SD"
+    if size < row["mde_d_family"]:
+        return f"{told} below the {row['mde_d_family']:.2f} SD detectable in a family of this size"
+    found = format_number(row["effect"])
+    return f"{told} above the detectable {row['mde_d']:.2f} SD, but estimated as {found}: chance, or mislabelled cells"
+
+
 def _missing_rows(table: pd.DataFrame, truth: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each planted subset that was not compared at all."""
     shared = {"contrast": table["contrast"].iloc[0], "parent": "", "verdict": "not tested"}
+    shared |= {"reason": "not in the table of contrasts"}
     return [
         shared | {"subset": subset, "planted": float(fold)}
         for subset, fold in truth["effects"].items()

@@ -1,10 +1,11 @@
-"""The ways to reassign group labels, or to reverse signs: all of them, or a random sample."""
+"""The ways to reassign group labels, reverse signs or permute residuals: all of them, or a random sample."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,33 @@ Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 
 COUNT_LIMIT = 2**62
+
+
+class Plan(Protocol):
+    """The reassignments that a permutation test compares: all of them when exact, else random ones."""
+
+    @property
+    def draws(self) -> int:
+        """Random reassignments when there are too many to enumerate."""
+
+    @property
+    def count(self) -> int:
+        """Number of distinct reassignments."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether all of them are enumerated."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether each has an opposite with the same absolute statistic."""
+
+    @property
+    def observed(self) -> NDArray[Any]:
+        """(1, patients) the assignment observed."""
+
+    def chunks(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Yield (up to `rows`, patients) arrays, one reassignment per row."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,7 @@ class LabelPlan:
             yield labels.astype(float)
 
     def _members(self) -> list[NDArray[np.int64]]:
-        return [np.flatnonzero(self.blocks == block) for block in np.unique(self.blocks)]
+        return _members_of(self.blocks)
 
     def _sizes(self) -> list[int]:
         return [math.comb(len(m), int(self.is_a[m].sum())) for m in self._members()]
@@ -84,11 +112,7 @@ class LabelPlan:
         return labels
 
     def _drawn(self, rows: int, rng: np.random.Generator) -> Booleans:
-        labels = np.zeros((rows, len(self.is_a)), dtype=bool)
-        for members in self._members():
-            order = rng.random((rows, len(members))).argsort(axis=1)
-            labels[:, members] = self.is_a[members][order]
-        return labels
+        return np.asarray(self.is_a[_shuffled(rows, self._members(), rng)])
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,77 @@ class SignPlan:
             yield np.asarray(1.0 - 2.0 * bits, dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class ResidualPlan:
+    """The permutations of residuals, within strata, that a test with covariates compares.
+
+    Exchanging the residuals of two patients with the same stratum, covariates and group changes
+    nothing, so such permutations count once: without covariates these are the labelings.
+
+    Attributes
+    ----------
+    is_a
+        (patients,) labels observed.
+    cells
+        (patients,) codes of patients who share stratum and covariates, from 0.
+    blocks
+        (patients,) stratum codes from 0.
+    seed, max_exact, draws
+        As in `LabelPlan`.
+    """
+
+    is_a: Booleans
+    cells: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    seed: int | Sequence[int]
+    max_exact: int
+    draws: int
+
+    @property
+    def count(self) -> int:
+        """Number of distinct permutations."""
+        return math.prod(_multinomial(np.bincount(self._kinds()[m])) for m in _members_of(self.blocks))
+
+    @property
+    def exact(self) -> bool:
+        """Whether all permutations are enumerated."""
+        return self.count <= self.max_exact
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether exchanging the two labels of every patient gives another permutation."""
+        return not np.bincount(self.cells, weights=np.where(self.is_a, 1, -1)).any()
+
+    @property
+    def observed(self) -> NDArray[np.int64]:
+        """(1, patients) own position of each patient."""
+        return np.arange(len(self.is_a))[None, :]
+
+    def chunks(self, rows: int) -> Iterator[NDArray[np.int64]]:
+        """Yield (up to `rows`, patients) arrays: the patient whose row of the model each residual meets."""
+        total = self.count if self.exact else self.draws
+        rng = np.random.default_rng(self.seed)
+        for start in range(0, total, rows):
+            stop = min(start + rows, total)
+            members = _members_of(self.blocks)
+            yield self._enumerated(start, stop) if self.exact else _shuffled(stop - start, members, rng)
+
+    def _kinds(self) -> NDArray[np.int64]:
+        return 2 * self.cells + self.is_a
+
+    def _enumerated(self, start: int, stop: int) -> NDArray[np.int64]:
+        order = np.empty((stop - start, len(self.is_a)), dtype=np.int64)
+        rank = np.arange(start, stop)
+        for members in _members_of(self.blocks):
+            kinds = self._kinds()[members]
+            counts = np.unique(kinds, return_counts=True)[1]
+            rank, digit = np.divmod(rank, _multinomial(counts))
+            # Residuals in the order of the kind they meet, beside the patients in the order of their own.
+            residuals = members[_arrangements(digit, counts).argsort(axis=1, kind="stable")]
+            np.put_along_axis(order, residuals, members[kinds.argsort(kind="stable")][None, :], axis=1)
+        return order
+
+
 def stratum_codes(strata: NDArray | None, patients: int) -> NDArray[np.int64]:
     """Number the strata from 0.
 
@@ -181,6 +276,43 @@ def centre_within(values: Floats, blocks: NDArray[np.int64]) -> Floats:
         members = blocks == block
         centred[members] -= centred[members].mean(axis=0)
     return centred
+
+
+def _members_of(blocks: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [np.flatnonzero(blocks == block) for block in np.unique(blocks)]
+
+
+def _shuffled(rows: int, members: list[NDArray[np.int64]], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return (rows, patients) random orders of the patients, each within its stratum."""
+    # One key per patient and row: the draws do not depend on how many rows are asked for at once.
+    keys = rng.random((rows, sum(map(len, members))))
+    order = np.empty(keys.shape, dtype=np.int64)
+    for each in members:
+        order[:, each] = each[keys[:, each].argsort(axis=1)]
+    return order
+
+
+def _multinomial(counts: NDArray[np.int64]) -> int:
+    """Return the number of ways to order things of several kinds."""
+    return math.factorial(int(counts.sum())) // math.prod(math.factorial(int(count)) for count in counts)
+
+
+def _arrangements(ranks: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the orders at `ranks` of the list of all ways to order things of several kinds."""
+    rest, at = ranks.copy(), np.arange(len(ranks))
+    left = np.tile(counts, (len(ranks), 1))
+    ways = np.full(len(ranks), _multinomial(counts))
+    kinds = np.empty((len(ranks), int(counts.sum())), dtype=np.int64)
+    for place in range(kinds.shape[1]):
+        # Of the ways to order what is left, the share that starts with a kind is the kind's own.
+        starting = ways[:, None] * left // (kinds.shape[1] - place)
+        ends = starting.cumsum(axis=1)
+        kind = (rest[:, None] >= ends).sum(axis=1)
+        ways = starting[at, kind]
+        rest = rest - (ends[at, kind] - ways)
+        left[at, kind] -= 1
+        kinds[:, place] = kind
+    return kinds
 
 
 def _combinations(ranks: NDArray[np.int64], length: int, ones: int) -> Booleans:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from immune_landscape import repertoire_metrics
 from immune_landscape.errors import InputError
+from immune_landscape.repertoire_metrics import INTERVAL, compared_values, diversity, summarise_draws
 from immune_landscape.seeds import seed_of
 
 UNITS = {
@@ -16,20 +18,12 @@ UNITS = {
     "clonotypes": "clonotypes",
     "receptor_detection": "fraction",
     "expanded_share": "fraction",
-    "top_clone_share": "fraction",
-    "gini_simpson": "index",
-    "pielou": "index",
-    "clonality": "index",
-    "hill_0": "effective clonotypes",
-    "hill_1": "effective clonotypes",
-    "hill_2": "effective clonotypes",
+    **repertoire_metrics.UNITS,
 }
 """Metric and the unit of its value."""
 
-DIVERSITY_METRICS = tuple(UNITS)[3:]
+DIVERSITY_METRICS = ("expanded_share", *repertoire_metrics.METRICS)
 """Metrics that depend on depth and are therefore also given standardised."""
-
-INTERVAL = (0.025, 0.975)
 
 _DESIGN_COLUMNS = ("sample", "patient", "visit", "tissue", "response")
 _ROW_COLUMNS = ("scope", "metric", "value", "low", "high", "depth", "standardised", "n_cells")
@@ -56,7 +50,9 @@ def measure_expansion(
     min_subset_cells: int,
     expanded_from: int,
     t_cells_only: bool,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    compared_metrics: Sequence[str],
+    compared_scopes: Sequence[str],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Measure expansion and diversity per sample, raw and at the depth of the smallest usable sample.
 
     Parameters
@@ -82,6 +78,8 @@ def measure_expansion(
         Cells in one sample from which a clonotype counts as expanded there.
     t_cells_only
         Count only receptor cells annotated in branch ``t``; without ``cells`` every receptor cell counts.
+    compared_metrics, compared_scopes
+        Metrics and scopes that are compared between patients.
 
     Returns
     -------
@@ -96,6 +94,8 @@ def measure_expansion(
         usable receptor, whatever its branch: a rate well above 0 outside branch ``t`` is a sign of
         doublets or ambient RNA) and ``expanded_share`` (share of its receptor cells whose clonotype is
         expanded in the sample), the latter for scopes with receptor cells. Empty without ``cells``.
+    values
+        What is compared (`value_tables.VALUE_COLUMNS`): of the metrics that depend on depth, the standardised.
 
     Raises
     ------
@@ -122,47 +122,32 @@ def measure_expansion(
         overall, by_scope = _measure_sample(repertoire, of_receptors, sample, seed, settings)
         metric_rows += overall
         subset_rows += by_scope
-    return _tidy(metric_rows, design), _tidy(subset_rows, design)
+    metrics, by_subset = _tidy(metric_rows, design), _tidy(subset_rows, design)
+    every = pd.concat([metrics, by_subset], ignore_index=True) if len(by_subset) else metrics
+    return metrics, by_subset, compared_values(every, compared_scopes, compared_metrics)
 
 
-def diversity(sizes: np.ndarray, *, expanded_from: int = 2) -> dict[str, float]:
-    """Compute the expansion and diversity of one repertoire.
+def expanded_share(counts: np.ndarray, expanded_from: int) -> float:
+    """Return the share of a repertoire's cells whose clonotype is expanded.
 
     Parameters
     ----------
-    sizes
-        (clonotypes,) cells of each clonotype; zeros are ignored.
+    counts
+        (clonotypes,) cells of each clonotype.
     expanded_from
-        Size from which a clonotype counts as expanded.
+        Cells from which a clonotype counts as expanded.
 
     Returns
     -------
-    dict
-        Value of each of `DIVERSITY_METRICS`; NaN where undefined: everything for an empty repertoire, Pielou
-        evenness and clonality for a single clonotype.
-
-    References
-    ----------
-    Hill 1973, doi:10.2307/1934352; Jost 2006, doi:10.1111/j.2006.0030-1299.14714.x.
+    float
+        NaN for an empty repertoire.
     """
-    sizes = np.asarray(sizes)
-    sizes = sizes[sizes > 0]
-    if not len(sizes):
-        return dict.fromkeys(DIVERSITY_METRICS, np.nan)
-    share = sizes / sizes.sum()
-    entropy = max(0.0, float(-(share * np.log(share)).sum()))
-    concentration = float((share**2).sum())
-    evenness = entropy / np.log(len(sizes)) if len(sizes) > 1 else np.nan
-    return {
-        "expanded_share": float(share[sizes >= expanded_from].sum()),
-        "top_clone_share": float(share.max()),
-        "gini_simpson": 1 - concentration,
-        "pielou": evenness,
-        "clonality": 1 - evenness,
-        "hill_0": float(len(sizes)),
-        "hill_1": float(np.exp(entropy)),
-        "hill_2": 1 / concentration,
-    }
+    total = counts.sum()
+    return float(counts[counts >= expanded_from].sum() / total) if total else np.nan
+
+
+def _all_metrics(counts: np.ndarray, settings: _Settings) -> dict[str, float]:
+    return {"expanded_share": expanded_share(counts, settings.expanded_from), **diversity(counts)}
 
 
 def _sequenced_samples(clonotypes: pd.DataFrame, design: pd.DataFrame) -> list[str]:
@@ -246,7 +231,7 @@ def _draw(codes: np.ndarray, membership: np.ndarray, rng: np.random.Generator, s
         drawn = rng.choice(len(codes), settings.depth, replace=False, shuffle=False)
         sizes = np.bincount(codes[drawn])
         is_expanded = sizes[codes[drawn]] >= settings.expanded_from
-        metrics[draw] = list(diversity(sizes, expanded_from=settings.expanded_from).values())
+        metrics[draw] = list(_all_metrics(sizes, settings).values())
         cells[draw] = membership[drawn].sum(axis=0)
         expanded[draw] = membership[drawn][is_expanded].sum(axis=0)
     return _Draws(metrics, cells, expanded)
@@ -261,16 +246,14 @@ def _count_rows(sample: str, codes: np.ndarray) -> Iterator[tuple]:
 def _raw_rows(sample: str, codes: np.ndarray, settings: _Settings) -> Iterator[tuple]:
     n_cells = len(codes)
     sizes = np.bincount(codes) if _is_measured(n_cells, settings) else np.array([], dtype=int)
-    for metric, value in diversity(sizes, expanded_from=settings.expanded_from).items():
+    for metric, value in _all_metrics(sizes, settings).items():
         yield sample, "all", metric, value, np.nan, np.nan, n_cells, False, n_cells
 
 
 def _standardised_rows(sample: str, n_cells: int, drawn: _Draws | None, settings: _Settings) -> Iterator[tuple]:
-    for column, metric in enumerate(DIVERSITY_METRICS):
-        value = low = high = np.nan
-        if drawn is not None:
-            values = drawn.metrics[:, column]
-            value, (low, high) = values.mean(), np.quantile(values, INTERVAL)
+    blank = np.full(len(DIVERSITY_METRICS), np.nan)
+    summary = (blank, blank, blank) if drawn is None else summarise_draws(drawn.metrics)
+    for metric, value, low, high in zip(DIVERSITY_METRICS, *summary, strict=True):
         yield sample, "all", metric, value, low, high, settings.depth, True, n_cells
 
 

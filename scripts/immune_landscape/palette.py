@@ -37,6 +37,15 @@ VERDICTS = {
     "not tested": "#BDBDBD",
 }
 
+CLAIM_VERDICTS = {
+    "replicates": "#0072B2",
+    "same direction but underpowered": "#E69F00",
+    "inconclusive": "#8A8A8A",
+    "not supported": "#EE8866",
+    "contradicted": "#CC3311",
+    "not testable here": "#BDBDBD",
+}
+
 CYCLE = (
     "#0072B2",
     "#E69F00",

@@ -3,18 +3,20 @@
 Two questions are covered. `permute_labels` asks whether two groups of patients differ, by
 reassigning the group labels; `flip_signs` asks whether one group's paired differences are centred
 on zero, by reversing their signs. Both test many features at once and add the step-down max-T
-adjustment of Westfall and Young over them.
+adjustment of Westfall and Young over them. `freedman_lane` asks the first question with
+covariates; what the tests share is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from immune_landscape.labelings import Booleans, Floats, LabelPlan, SignPlan, centre_within, stratum_codes
+from immune_landscape.labelings import Booleans, Floats, LabelPlan, Plan, SignPlan, centre_within, stratum_codes
 
 TIE_TOLERANCE = 1e-9
 """Relative slack within which two statistics are the same number but for rounding."""
@@ -25,8 +27,8 @@ ROUNDING = 1e-12
 SPREAD_FLOOR = 1e-3
 """Smallest standard error, as a share of the feature's SD, by which a difference is divided."""
 
-CHUNK_VALUES = 250_000
-"""Numbers held per intermediate array, so that memory does not grow with the labelings."""
+CHUNK_VALUES = 50_000
+"""Numbers per intermediate array: memory does not grow with the labelings, and small products need one core."""
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,17 @@ def permute_labels(
     .. [2] Janssen (1997), https://doi.org/10.1016/S0167-7152(97)00043-6
     .. [3] Westfall and Young (1993), Resampling-Based Multiple Testing, algorithm 2.8.
     """
-    values, is_a = _as_matrix(values), np.asarray(is_a, dtype=bool)
+    values, is_a = as_matrix(values), np.asarray(is_a, dtype=bool)
     blocks = stratum_codes(strata, len(is_a))
 
-    def run(rows: Booleans, features: NDArray) -> _Run | None:
+    def prepare(rows: Booleans, features: NDArray) -> Statistic | None:
         labels = is_a[rows]
         if min(labels.sum(), (~labels).sum()) < 2:
             return None
         plan = LabelPlan(labels, blocks[rows], seed, max_exact, draws)
-        return _Run.of_labels(values[np.ix_(rows, features)], plan, studentise)
+        return label_statistic(values[np.ix_(rows, features)], plan, studentise)
 
-    return _by_pattern(values, run)
+    return run_patterns(values, prepare)
 
 
 def flip_signs(
@@ -155,110 +157,225 @@ def flip_signs(
     -----
     Missing values, the floor of the standard error and the p values are as in `permute_labels`.
     """
-    values = _as_matrix(values)
+    values = as_matrix(values)
 
-    def run(rows: Booleans, features: NDArray) -> _Run | None:
+    def prepare(rows: Booleans, features: NDArray) -> Statistic | None:
         if rows.sum() < 2:
             return None
         plan = SignPlan(int(rows.sum()), seed, max_exact, draws)
-        return _Run.of_signs(values[np.ix_(rows, features)], plan, studentise)
+        return sign_statistic(values[np.ix_(rows, features)], plan, studentise)
 
-    return _by_pattern(values, run)
+    return run_patterns(values, prepare)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """A test of features that share their patients."""
+class Statistic:
+    """What a permutation test computes for features that share their patients.
 
+    Attributes
+    ----------
+    plan
+        The reassignments to compare.
+    effect
+        (features,) effect observed, in the units of the values.
+    scale
+        (features,) factor that returns statistics to what their maximum compares.
+    compute
+        Takes (rows, patients) reassignments and returns (rows, features) statistics.
+    """
+
+    plan: Plan
     effect: Floats
-    statistic: Floats
-    p: Floats
-    p_maxt: Floats
-    plan: LabelPlan | SignPlan
+    scale: Floats
+    compute: Callable[[NDArray[Any]], Floats]
 
-    @classmethod
-    def of_labels(cls, values: Floats, plan: LabelPlan, studentise: bool) -> _Run:
-        """Run a two-group test over the labelings of a plan."""
-        centred = centre_within(values, plan.blocks)
-        centred[:, np.ptp(centred, axis=0) <= ROUNDING * np.abs(values).max(axis=0)] = 0.0
-        unit = _unit(centred)
-        scaled, squares = centred / unit, (centred / unit) ** 2
-        count_a = int(plan.is_a.sum())
+    @property
+    def observed(self) -> Floats:
+        """(features,) statistic observed."""
+        return np.asarray(self.compute(self.plan.observed)[0] * self.scale)
 
-        def statistic(labels: Floats) -> Floats:
-            return _two_group(labels, scaled, squares, count_a, studentise)
-
-        own = centre_within(plan.is_a[:, None].astype(float), plan.blocks)
-        difference = _two_group(plan.observed, np.hstack([scaled, own]), None, count_a, False)[0]
-        # Dividing by the difference of the centred labels gives the fixed-effects estimate, and
-        # divides by 1 without strata; labels that no stratum can exchange carry no estimate.
-        share = difference[-1] if difference[-1] > TIE_TOLERANCE else np.nan
-        return cls._tallied(difference[:-1] / share * unit, statistic, unit, plan, studentise)
-
-    @classmethod
-    def of_signs(cls, values: Floats, plan: SignPlan, studentise: bool) -> _Run:
-        """Run a one-group test over the sign flips of a plan."""
-        unit = _unit(values)
-        scaled = values / unit
-
-        def statistic(signs: Floats) -> Floats:
-            return _one_group(signs, scaled, studentise)
-
-        return cls._tallied(values.mean(axis=0), statistic, unit, plan, studentise)
-
-    @classmethod
-    def _tallied(
-        cls,
-        effect: Floats,
-        statistic: Callable[[Floats], Floats],
-        unit: Floats,
-        plan: LabelPlan | SignPlan,
-        studentise: bool,
-    ) -> _Run:
-        # Raw differences return to their own units, which is what their maximum compares.
-        scale = np.ones_like(unit) if studentise else unit
-        p, p_maxt = _tally(plan, statistic, scale)
-        return cls(effect, statistic(plan.observed)[0] * scale, p, p_maxt, plan)
+    def chunks(self) -> Iterator[Floats]:
+        """Yield (rows, features) absolute statistics of all reassignments, a part at a time."""
+        rows = max(1, CHUNK_VALUES // max(len(self.effect), self.plan.observed.shape[1]))
+        for chunk in self.plan.chunks(rows):
+            yield np.abs(self.compute(chunk)) * self.scale
 
 
-def _tally(plan: LabelPlan | SignPlan, statistic: Callable[[Floats], Floats], scale: Floats) -> tuple[Floats, Floats]:
-    """Return p values and step-down max-T p values of the absolute statistics, times `scale`."""
-    observed = np.abs(statistic(plan.observed)[0]) * scale
+def label_statistic(values: Floats, plan: LabelPlan, studentise: bool = True) -> Statistic:
+    """Prepare the two-group test of `permute_labels`.
+
+    Parameters
+    ----------
+    values
+        (patients, features) complete values.
+    plan
+        Labelings of these patients.
+    studentise
+        As in `permute_labels`.
+
+    Returns
+    -------
+    Statistic
+        Difference of means, studentised or not.
+    """
+    centred = centre_within(values, plan.blocks)
+    centred[:, np.ptp(centred, axis=0) <= ROUNDING * np.abs(values).max(axis=0)] = 0.0
+    unit = root_mean_square(centred)
+    scaled, squares = centred / unit, (centred / unit) ** 2
+    count_a = int(plan.is_a.sum())
+
+    def compute(labels: Floats) -> Floats:
+        return _two_group(labels, scaled, squares, count_a, studentise)
+
+    own = centre_within(plan.is_a[:, None].astype(float), plan.blocks)
+    difference = _two_group(plan.observed, np.hstack([scaled, own]), None, count_a, False)[0]
+    # Dividing by the difference of the centred labels gives the fixed-effects estimate, and
+    # divides by 1 without strata; labels that no stratum can exchange carry no estimate.
+    share = difference[-1] if difference[-1] > TIE_TOLERANCE else np.nan
+    effect = difference[:-1] / share * unit
+    return Statistic(plan, effect, np.ones_like(unit) if studentise else unit, compute)
+
+
+def sign_statistic(values: Floats, plan: SignPlan, studentise: bool = True) -> Statistic:
+    """Prepare the one-group test of `flip_signs`.
+
+    Parameters
+    ----------
+    values
+        (patients, features) complete differences.
+    plan
+        Signings of these patients.
+    studentise
+        As in `flip_signs`.
+
+    Returns
+    -------
+    Statistic
+        Mean, studentised or not.
+    """
+    unit = root_mean_square(values)
+    scaled = values / unit
+
+    def compute(signs: Floats) -> Floats:
+        return _one_group(signs, scaled, studentise)
+
+    return Statistic(plan, values.mean(axis=0), np.ones_like(unit) if studentise else unit, compute)
+
+
+Prepare = Callable[[Booleans, NDArray[np.int64]], Statistic | None]
+
+
+def run_patterns(values: Floats, prepare: Prepare) -> PermutationTest:
+    """Test features that share their patients together, then the maximum over common patients.
+
+    Parameters
+    ----------
+    values
+        (patients, features) NaN where a patient has none.
+    prepare
+        Takes (patients,) of bool and (features,) positions, and returns the statistic of these features in these
+        patients, or none where it cannot be computed.
+
+    Returns
+    -------
+    PermutationTest
+        NaN for features without a statistic.
+    """
+    count = values.shape[1]
+    effect, statistic, p, p_maxt = (np.full(count, np.nan) for _ in range(4))
+    labelings, exact = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
+    mirrored = np.zeros(count, dtype=bool)
+    patterns = list(patient_patterns(values))
+    for rows, features in patterns:
+        found = prepare(rows, features)
+        if found is None:
+            continue
+        plan = found.plan
+        effect[features], statistic[features] = found.effect, found.observed
+        p[features], p_maxt[features] = _tally(found)
+        labelings[features] = plan.count if plan.exact else plan.draws
+        exact[features], mirrored[features] = plan.exact, plan.mirrored
+    if len(patterns) > 1:
+        p_maxt = _common_maximum(values, p, prepare)
+    return PermutationTest(effect, statistic, p, p_maxt, labelings, exact, mirrored)
+
+
+def patient_patterns(values: Floats) -> Iterator[tuple[Booleans, NDArray[np.int64]]]:
+    """Yield the features that share their patients.
+
+    Parameters
+    ----------
+    values
+        (patients, features) NaN where a patient has none.
+
+    Yields
+    ------
+    tuple
+        (patients,) which have a value, and the positions of these features.
+    """
+    patterns, member = np.unique(~np.isnan(values), axis=1, return_inverse=True)
+    for index in range(patterns.shape[1]):
+        yield patterns[:, index], np.flatnonzero(member.reshape(-1) == index)
+
+
+def step_down(chunks: Iterable[Floats], observed: Floats, scale: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count the reassignments as extreme as observed, feature by feature and step by step of the maximum.
+
+    Parameters
+    ----------
+    chunks
+        (rows, features) absolute statistics of reassignments.
+    observed
+        (features,) absolute statistics to compare them with.
+    scale
+        (features,) size at which rounding is judged.
+
+    Returns
+    -------
+    tuple
+        (features,) counts of each feature alone, and of the maximum over the features with no larger statistic
+        observed; the latter never fall as the statistic observed falls.
+    """
     order = np.argsort(-observed, kind="stable")
     bar = (observed * (1 - TIE_TOLERANCE) - ROUNDING * scale)[order]
     alone = np.zeros(len(order), dtype=np.int64)
     stepped = np.zeros(len(order), dtype=np.int64)
-    rows = max(1, CHUNK_VALUES // max(len(order), plan.observed.shape[1]))
-    for chunk in plan.chunks(rows):
-        values = (np.abs(statistic(chunk)) * scale)[:, order]
+    for chunk in chunks:
+        values = chunk[:, order]
         alone += (values >= bar).sum(axis=0)
         # The maximum over a feature and all those with a smaller statistic observed.
         tail = np.maximum.accumulate(values[:, ::-1], axis=1)[:, ::-1]
         stepped += (tail >= bar).sum(axis=0)
-    p, p_maxt = np.empty(len(order)), np.empty(len(order))
-    p[order] = _share(alone, plan)
-    p_maxt[order] = np.maximum.accumulate(_share(stepped, plan))
-    return p, p_maxt
+    back = np.argsort(order)
+    return alone[back], np.maximum.accumulate(stepped)[back]
 
 
-def _share(extreme: NDArray[np.int64], plan: LabelPlan | SignPlan) -> Floats:
+def _tally(statistic: Statistic) -> tuple[Floats, Floats]:
+    """Return p values and step-down max-T p values."""
+    alone, stepped = step_down(statistic.chunks(), np.abs(statistic.observed), statistic.scale)
+    return _share(alone, statistic.plan), _share(stepped, statistic.plan)
+
+
+def _share(extreme: NDArray[np.int64], plan: Plan) -> Floats:
     if plan.exact:
-        return np.maximum(extreme, 1) / plan.count
-    return (extreme + 1) / (plan.draws + 1)
+        return np.asarray(np.maximum(extreme, 1) / plan.count)
+    return np.asarray((extreme + 1) / (plan.draws + 1))
 
 
 def _two_group(labels: Floats, values: Floats, squares: Floats | None, count_a: int, studentise: bool) -> Floats:
-    """Return (labelings, features) mean differences, or their Welch statistics."""
+    """Return (labelings, features) mean differences, or the Welch statistics of values that add up to zero."""
     count_b = labels.shape[1] - count_a
-    mean_a = labels @ values / count_a
-    mean_b = (values.sum(axis=0) - mean_a * count_a) / count_b
+    sums = labels @ values
     if not studentise or squares is None:
-        return mean_a - mean_b
-    square_a = labels @ squares
-    square_b = squares.sum(axis=0) - square_a
-    error_a = (square_a - count_a * mean_a**2) / (count_a * (count_a - 1))
-    error_b = (square_b - count_b * mean_b**2) / (count_b * (count_b - 1))
-    return (mean_a - mean_b) / np.sqrt(np.maximum(error_a + error_b, SPREAD_FLOOR**2))
+        return np.asarray(sums * (1 / count_a + 1 / count_b) - values.sum(axis=0) / count_b)
+    # The second group's sum is minus the first's, so one sum of values and one of squares make both errors.
+    scale_a, scale_b = count_a * (count_a - 1), count_b * (count_b - 1)
+    error = labels @ (squares * (1 / scale_a - 1 / scale_b))
+    error += squares.sum(axis=0) / scale_b
+    error -= sums**2 * (1 / (scale_a * count_a) + 1 / (scale_b * count_b))
+    np.sqrt(np.maximum(error, SPREAD_FLOOR**2, out=error), out=error)
+    sums *= 1 / count_a + 1 / count_b
+    return np.asarray(np.divide(sums, error, out=sums))
 
 
 def _one_group(signs: Floats, values: Floats, studentise: bool) -> Floats:
@@ -271,45 +388,45 @@ def _one_group(signs: Floats, values: Floats, studentise: bool) -> Floats:
     return mean / np.sqrt(np.maximum(error, SPREAD_FLOOR**2))
 
 
-def _unit(values: Floats) -> Floats:
-    """Return each feature's root mean square; 1 where all values are zero."""
+def root_mean_square(values: Floats) -> Floats:
+    """Return the size of each feature.
+
+    Parameters
+    ----------
+    values
+        (patients, features) complete values.
+
+    Returns
+    -------
+    numpy.ndarray
+        (features,) root mean square; 1 where all values are zero.
+    """
     size = np.sqrt((values**2).mean(axis=0))
     return np.where(size > 0, size, 1.0)
 
 
-def _as_matrix(values: Floats) -> Floats:
+def as_matrix(values: Floats) -> Floats:
+    """Return values as a matrix.
+
+    Parameters
+    ----------
+    values
+        (patients, features), or (patients,) of one feature.
+
+    Returns
+    -------
+    numpy.ndarray
+        (patients, features) of float.
+    """
     values = np.asarray(values, dtype=float)
     return values[:, None] if values.ndim == 1 else values
 
 
-def _by_pattern(values: Floats, run: Callable[[Booleans, NDArray], _Run | None]) -> PermutationTest:
-    """Run features that share their patients together, then the maximum over common patients."""
-    known = ~np.isnan(values)
-    count = values.shape[1]
-    effect, statistic, p, p_maxt = (np.full(count, np.nan) for _ in range(4))
-    labelings, exact = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
-    mirrored = np.zeros(count, dtype=bool)
-    patterns, member = np.unique(known, axis=1, return_inverse=True)
-    for index in range(patterns.shape[1]):
-        features = np.flatnonzero(member.reshape(-1) == index)
-        result = run(patterns[:, index], features)
-        if result is None:
-            continue
-        effect[features], statistic[features], p[features] = result.effect, result.statistic, result.p
-        p_maxt[features] = result.p_maxt
-        plan = result.plan
-        labelings[features] = plan.count if plan.exact else plan.draws
-        exact[features], mirrored[features] = plan.exact, plan.mirrored
-    if patterns.shape[1] > 1:
-        p_maxt = _common_maximum(known, p, run)
-    return PermutationTest(effect, statistic, p, p_maxt, labelings, exact, mirrored)
-
-
-def _common_maximum(known: Booleans, p: Floats, run: Callable[[Booleans, NDArray], _Run | None]) -> Floats:
+def _common_maximum(values: Floats, p: Floats, prepare: Prepare) -> Floats:
     features = np.flatnonzero(~np.isnan(p))
     p_maxt = np.full(len(p), np.nan)
-    rows = np.asarray(known[:, features].all(axis=1))
-    result = run(rows, features) if len(features) else None
-    if result is not None:
-        p_maxt[features] = np.maximum(result.p_maxt, p[features])
+    rows = np.asarray(~np.isnan(values[:, features]).any(axis=1))
+    found = prepare(rows, features) if len(features) else None
+    if found is not None:
+        p_maxt[features] = np.maximum(_tally(found)[1], p[features])
     return p_maxt

@@ -14,8 +14,22 @@ from immune_landscape.config_checks import is_simulated
 from immune_landscape.errors import ProblemsError
 from immune_landscape.schemas import section_names
 
-STUDY_KEYS = ("title", "simulated", "visits", "tissues", "labels", "contrasts", "responders", "unblinded")
+STUDY_KEYS = (
+    *("title", "simulated", "visits", "tissues", "labels", "contrasts", "responders", "unblinded", "time_unit"),
+)
 """What figures and comparisons may know of the study, besides the design table."""
+
+
+LAYER_TABLES = {
+    "composition": ("gex", "measure_composition/composition.tsv"),
+    "expansion": ("tcr", "measure_expansion/values.tsv"),
+    "repertoires": ("bulk_tcr", "measure_repertoires/values.tsv"),
+    "signatures": ("gex", "score_signatures/values.tsv"),
+    "populations": ("populations", "measure_populations/values.tsv"),
+    "measures": ("measures", "load_measures/values.tsv"),
+    "quality": ("gex", "measure_quality/values.tsv"),
+}
+"""Layer compared between patients -> kind of data that it needs, and the table of its numbers per sample."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +61,20 @@ class Plan:
     def study(self) -> dict[str, Any]:
         """Facts of the study that figures and comparisons may use, as plain values."""
         config = self.cohort.config
-        level = {key: config["compare_composition"][key] for key in ("alpha", "power")}
-        return {key: config[key] for key in STUDY_KEYS} | level
+        level = {key: config["testing"][key] for key in ("alpha", "power")}
+        return {key: config[key] for key in STUDY_KEYS} | level | {"layers": list(self.compared)}
+
+    @property
+    def compared(self) -> dict[str, str]:
+        """Layers that this cohort compares between patients -> their table, under the folder of the results."""
+        held = self.cohort.config["layers"]
+        return {layer: table for layer, (kind, table) in LAYER_TABLES.items() if kind in held}
+
+    @property
+    def second_sources(self) -> list[str]:
+        """Extra columns of patients.tsv that give the best response again."""
+        declared = self.cohort.config["extra_columns"].get("patients", {})
+        return [name for name, column in declared.items() if column.get("same_as") == "best_response"]
 
     def files(self, column: str, samples: list[str] | None = None) -> list[str]:
         """Return the distinct files of a column of samples.tsv, in its order.

@@ -6,38 +6,35 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from immune_landscape.contrast_tests import is_significant
 from immune_landscape.display_text import (
     counted,
     format_effect,
     format_p,
     interval_name,
-    patients_of,
-    reach_of,
-    sentence,
     shown,
-    shown_parent,
 )
-from immune_landscape.draw_contrasts import question_of
-from immune_landscape.draw_expansion import METRICS
 from immune_landscape.html_parts import (
     Html,
     bullets,
     cards,
     frame_table,
-    interval_bar,
     join,
     page,
     section,
     table,
     tag,
 )
-from immune_landscape.measure_composition import is_unassigned
 from immune_landscape.palette import GROUPS, LAYERS, MUTED, VERDICTS, text_on
-from immune_landscape.verdicts import verdict_of
+from immune_landscape.report_claims import claim_section
+from immune_landscape.report_layers import (
+    brief_lines,
+    contrast_sections,
+    definition_section,
+    expression_section,
+    null_section,
+)
 
 Tables = Mapping[str, pd.DataFrame | None]
 
@@ -60,18 +57,17 @@ MADE_BY = {"gex": "steps", "tcr": "chain_qc", "bulk_tcr": ""}
 """Table that shows that a layer was analysed."""
 
 
-def report_cohort(tables: Tables, study: Mapping[str, Any], *, alpha: float) -> str:
+def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
     """Write the summary page, every number of it from the tables.
 
     Parameters
     ----------
     tables
         By name, None or absent for what was not run: ``design`` (required), ``notes``, ``steps``,
-        ``contrasts``, ``expansion_contrasts``, ``metrics``, ``chain_qc``, ``recovery``, ``versions``.
+        ``contrasts`` (all layers, as merged), ``null``, ``swept`` (definitions of a responder), ``claims``,
+        ``expression``, ``metrics``, ``chain_qc``, ``recovery``, ``versions``.
     study
         Facts of the cohort: title, simulated, visits, tissues, labels, contrasts, and alpha and power.
-    alpha
-        Level of the corrected p value at which a row is called associated.
 
     Returns
     -------
@@ -86,16 +82,20 @@ def report_cohort(tables: Tables, study: Mapping[str, Any], *, alpha: float) -> 
             "Patient-level summary. The unit of every comparison is the patient, never the cell.",
             class_="lead",
         ),
-        _brief(tables, study, alpha),
+        _brief(tables, study),
+        section("Prior claims", _claims(tables, study)),
         section("Cohort", _flow(tables, study), _visits(tables, study)),
         section("What was analysed", _layers(tables, study)),
-        section("Composition: primary family", _composition(tables, study, alpha, primary=True)),
-        section("Composition: other contrasts", _composition(tables, study, alpha, primary=False)),
+        section("Primary families", _contrasts(tables, study, primary=True)),
+        section("Other contrasts", _contrasts(tables, study, primary=False)),
+        section("Gene expression by subset", _expression(tables, study)),
+        section("Other definitions of a responder", _definitions_swept(tables, study)),
+        section("What luck would find", _null(tables, study)),
         section("Planted effects of the simulation", _recovery(tables, study)),
-        section("T-cell receptors", _receptors(tables, study, alpha)),
+        section("T-cell receptors", _receptors(tables)),
         section("Quality control", _quality(tables)),
         section("Notes of the input checks", _notes(tables)),
-        section("Definitions", _definitions(study, alpha)),
+        section("Definitions", _definitions(study)),
         section("Software", _versions(tables)),
     ]
     return str(page(str(study.get("title") or "Cohort"), join(parts)))
@@ -130,43 +130,24 @@ def _banner(study: Mapping[str, Any]) -> Html | None:
     return tag("div", tag("b", "SIMULATED DATA."), text, class_="simulated")
 
 
-def _brief(tables: Tables, study: Mapping[str, Any], alpha: float) -> Html:
+def _brief(tables: Tables, study: Mapping[str, Any]) -> Html:
     """Give the answer first."""
+    contrasts, claims, recovery = (_get(tables, name) for name in ("contrasts", "claims", "recovery"))
     lines: list[str] = []
-    contrasts = _get(tables, "contrasts")
+    if not study.get("unblinded", True):
+        lines.append("Masked: arm, response and outcome are read by nothing on this page.")
     if contrasts is None:
-        lines.append("No composition contrast was compared: none is declared, or no sample has gene expression.")
+        lines.append("No contrast was compared: none is declared, or the cohort holds no data to compare.")
     else:
-        lines += [
-            _brief_contrast(rows, study, alpha, "subset") for rows in _by_contrast(_family(contrasts, study, True))
-        ]
-    expansion = _get(tables, "expansion_contrasts")
-    if expansion is not None:
-        rows = expansion[expansion["family"] == "primary"]
-        lines += [_brief_contrast(part, study, alpha, "metric") for part in _by_contrast(rows)]
-    recovery = _get(tables, "recovery")
+        lines += brief_lines(contrasts, study) or ["No contrast of the primary family is declared."]
+    if claims is not None:
+        counts = claims["verdict"].value_counts()
+        lines.append(f"Prior claims: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}.")
     if recovery is not None:
         planted = recovery[recovery["planted"] != 0]
         found = planted[planted["verdict"] == "recovered"]
         lines.append(f"Simulation: {len(found)} of {counted(len(planted), 'planted effect')} recovered.")
     return tag("div", tag("b", "In brief"), bullets(lines), class_="brief")
-
-
-def _brief_contrast(rows: pd.DataFrame, study: Mapping[str, Any], alpha: float, item: str) -> str:
-    tested = rows[rows["status"] == "tested"]
-    hits = [_name(row, study, item) for row in tested.to_dict("records") if is_significant(row, alpha)]
-    what = "subset" if item == "subset" else "repertoire metric"
-    start = f"{sentence(question_of(rows, study))}: {counted(len(tested), what)} tested"
-    untested = len(rows) - len(tested)
-    start += f" ({untested} could not be)" if untested else ""
-    if not hits:
-        return f"{start}; none significant after correction, which does not show that there is no difference."
-    return f"{start}; associated after correction: {', '.join(hits)}."
-
-
-def _name(row: Mapping[Any, Any], study: Mapping[str, Any], item: str) -> str:
-    value = str(row[item])
-    return METRICS.get(value, value) if item == "metric" else shown(study, value)
 
 
 def _flow(tables: Tables, study: Mapping[str, Any]) -> Html:
@@ -234,85 +215,34 @@ def _layers(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     return table(["Layer", "Samples", "Patients", "Status"], rows, numbers=(1, 2))
 
 
-def _family(contrasts: pd.DataFrame, study: Mapping[str, Any], primary: bool) -> pd.DataFrame:
-    """Rows of the primary family (its declared subsets, or all that are named), or all other rows."""
-    declared = {item["name"]: list(item.get("subsets") or []) for item in study.get("contrasts") or []}
-    listed = [
-        row["family"] == "primary"
-        and (
-            row["subset"] in declared[row["contrast"]]
-            if declared.get(row["contrast"])
-            else not is_unassigned(str(row["subset"]))
-        )
-        for row in contrasts.to_dict("records")
-    ]
-    return contrasts[np.array(listed, dtype=bool) == primary]
-
-
-def _by_contrast(contrasts: pd.DataFrame) -> list[pd.DataFrame]:
-    return [rows for _, rows in contrasts.groupby("contrast", sort=False)]
-
-
-def _composition(tables: Tables, study: Mapping[str, Any], alpha: float, *, primary: bool) -> Html | None:
+def _contrasts(tables: Tables, study: Mapping[str, Any], *, primary: bool) -> Html | None:
     contrasts = _get(tables, "contrasts")
     if contrasts is None:
         return tag("p", "Nothing was compared.") if primary else None
-    chosen = _by_contrast(_family(contrasts, study, primary))
-    if not chosen:
+    parts = list(contrast_sections(contrasts, study, primary=primary))
+    if not parts:
         return tag("p", "No contrast of the primary family is declared.") if primary else None
-    parts = [_contrast(rows, study, alpha, "subset", folded=not primary) for rows in chosen]
     return join(parts)
 
 
-def _contrast(rows: pd.DataFrame, study: Mapping[str, Any], alpha: float, item: str, *, folded: bool) -> Html:
-    rows = rows.assign(rank=rows["p"].fillna(2)).sort_values("rank", kind="stable")
-    family = str(rows["family"].iloc[0])
-    place = "outside the primary family" if folded and family == "primary" else family
-    title = f"{sentence(question_of(rows, study))} ({place})"
-    labelings = rows.loc[rows["status"] == "tested", "labelings"].dropna()
-    text = (
-        f"Permutation test of patients over {int(labelings.max()):,} labelings."
-        if len(labelings)
-        else "No row was tested."
-    )
-    content = join([tag("p", text, class_="small"), _contrast_table(rows, study, alpha, item)])
-    return tag("details", tag("summary", title), content) if folded else join([tag("h3", title), content])
+def _null(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    null = _get(tables, "null")
+    return None if null is None else null_section(null, study)
 
 
-def _contrast_table(rows: pd.DataFrame, study: Mapping[str, Any], alpha: float, item: str) -> Html:
-    interval = interval_name(study)
-    reach = _reach(rows)
-    lines = []
-    for row in rows.to_dict("records"):
-        significant = is_significant(row, alpha)
-        verdict = tag("span", verdict_of(row, study, alpha), class_=f"verdict {'yes' if significant else 'no'}")
-        n = patients_of(row)
-        parent = (
-            ""
-            if row["parent"] in ("", "all", "cells") or pd.isna(row["parent"])
-            else f"of {shown_parent(study, str(row['parent']))}"
-        )
-        name = tag("span", _name(row, study, item), tag("i", parent) if parent else None, class_="item")
-        # Metrics have units of their own, so each has a picture of its own scale.
-        own = reach if item == "subset" else _reach(pd.DataFrame([row]))
-        bar = interval_bar(row, own, "#0F4C81" if significant else "#8A949E")
-        lines.append([name, n, bar, format_effect(row), format_p(row["p"]), format_p(row["p_maxt"]), verdict])
-    headings = [
-        "Subset" if item == "subset" else "Metric",
-        "n",
-        interval,
-        f"Effect [{interval}]",
-        "p",
-        "p maxT",
-        "Verdict",
-    ]
-    return table(headings, lines, numbers=(1, 3, 4, 5))
+def _definitions_swept(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    swept, contrasts = _get(tables, "swept"), _get(tables, "contrasts")
+    return None if swept is None or contrasts is None else definition_section(swept, contrasts, study)
 
 
-def _reach(rows: pd.DataFrame) -> float:
-    """Effect at the end of the small pictures; one very wide interval does not shrink the others."""
-    effects = float(rows["effect"].abs().max()) if rows["effect"].notna().any() else 0.0
-    return reach_of(effects, pd.concat([rows["ci_low"], rows["ci_high"]]), most=2.5) * 1.05 or 1.0
+def _expression(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    subsets = _get(tables, "expression")
+    return None if subsets is None else expression_section(subsets, study)
+
+
+def _claims(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    claims = _get(tables, "claims")
+    return None if claims is None else claim_section(claims, study)
 
 
 def _recovery(tables: Tables, study: Mapping[str, Any]) -> Html | None:
@@ -355,7 +285,7 @@ def _badge(verdict: str) -> Html:
     return tag("span", verdict, class_="badge", style=f"background:{colour};color:{text_on(colour)}")
 
 
-def _receptors(tables: Tables, study: Mapping[str, Any], alpha: float) -> Html | None:
+def _receptors(tables: Tables) -> Html | None:
     chain_qc = _get(tables, "chain_qc")
     if chain_qc is None:
         return tag("p", "No single-cell TCR was analysed.")
@@ -368,16 +298,7 @@ def _receptors(tables: Tables, study: Mapping[str, Any], alpha: float) -> Html |
     depth = metrics["depth"].dropna() if metrics is not None else pd.Series(dtype=float)
     if len(depth):
         facts["cells per sample after standardising"] = f"{int(depth.iloc[0]):,}"
-    contrasts = _get(tables, "expansion_contrasts")
-    parts = (
-        []
-        if contrasts is None
-        else [
-            _contrast(rows, study, alpha, "metric", folded=rows["family"].iloc[0] != "primary")
-            for rows in _by_contrast(contrasts)
-        ]
-    )
-    return join([cards(facts), *parts])
+    return cards(facts)
 
 
 def _quality(tables: Tables) -> Html | None:
@@ -405,18 +326,21 @@ def _notes(tables: Tables) -> Html:
     return tag("p", "None.") if notes is None else frame_table(notes, limit=100)
 
 
-def _definitions(study: Mapping[str, Any], alpha: float) -> Html:
+def _definitions(study: Mapping[str, Any]) -> Html:
+    alpha = float(study["alpha"])
     interval = interval_name(study)
     words = {
         "Responder": "By the best response of the patient sheet, as the cohort's configuration groups it. "
         "Response was not assigned at random.",
         "Effect": "Composition: mean difference, between groups of patients, of centred log ratios (natural "
         "log) of a subset within its parent; +0.69 is a doubling against the others. "
-        "Repertoire: in units of the metric.",
+        "Other layers: in units of their values, each on the scale that its table names.",
         interval: "Effects that the permutation test does not reject; ∞: no finite bound can be excluded.",
         "p": "Two-sided, from a studentised difference permuted over patients; never 0.",
         "p maxT": "p corrected for all tests of the family (Westfall and Young). "
         f"A row is called associated at {alpha:g} or below.",
+        "Flips": "Patients without whom p lies on the other side of the level: a finding that hangs on few patients "
+        "has as many flips.",
         "Underpowered": "Below the minimum detectable effect of one test with these patients. "
         "An effect that was not found may still be there.",
         "Too sparse": "A subset with too few cells in too many samples; set aside before any test.",

@@ -22,6 +22,32 @@ MISSING = {"SD": "on_treatment", "PD": "baseline"}
 MEDIAN_PFS, MEDIAN_OS = 6.6, 10.8
 TYPICAL_PFS = {"CR": 15.0, "PR": 10.5, "SD": 6.6, "PD": 1.9}
 FOLLOW_UP = 22.0
+GATES = {
+    "Lymphocytes": ("all", 0.7),
+    "CD3+": ("Lymphocytes", 0.62),
+    "CD3-CD56+": ("Lymphocytes", 0.15),
+    "CD3+CD56+": ("CD3+", 0.05),
+    "CD8+": ("CD3+", 0.35),
+    "CD56bright": ("CD3-CD56+", 0.08),
+}
+"""Population -> its parent, and its typical share of it."""
+
+EVENTS = (120_000, 250_000)
+MEASURES = {
+    "Lymphocytes": ("10^9/L", 1.3, 0.3, 0.15),
+    "Monocytes": ("10^9/L", 0.5, 0.3, 0.2),
+    "IFN-gamma": ("pg/mL", 8.0, 0.6, 0.35),
+    "CRP": ("mg/L", 12.0, 0.8, 0.4),
+}
+"""Measure -> unit, typical value, and SD of its log between patients and between samples of a patient."""
+
+CELLS_COUNTED = ("Mononuclear cells", ("Lymphocytes", "Monocytes"))
+"""Measure that is the sum of others: what the cells of a sample are shares of."""
+
+UNMEASURED = ("IFN-gamma", 1)
+SHARE_SD = (0.3, 0.18)  # log odds of a gate: between patients, between samples of a patient
+PLANTED = {"populations": {"CD3pos/CD3+CD56+": 0.8}}
+"""Layer -> ``parent/feature`` -> effect in responders under treatment, on the scale compared; all else has none."""
 
 
 def draw_sheets(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -43,6 +69,83 @@ def draw_sheets(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     response = rng.permutation([name for name, number in RESPONSES.items() for _ in range(number)])
     patients = _draw_patients(rng, response)
     return patients, _draw_samples(rng, patients)
+
+
+def draw_numbers(patients: pd.DataFrame, samples: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw the gated populations and the other measures of the demo cohort's samples.
+
+    Parameters
+    ----------
+    patients, samples
+        As `draw_sheets` returns.
+    seed
+        Seed of the sheets.
+
+    Returns
+    -------
+    populations
+        Columns of ``populations.tsv``: events of every gate in every sample, the number of all events among them.
+    measures
+        Columns of ``measures.tsv``, all on the log scale; cytokines are missing in few samples.
+
+    Notes
+    -----
+    A gate holds a binomial number of its parent's events, its log odds normal around the patient's. The only effect is
+    `PLANTED`.
+    """
+    responders = patients.loc[patients["best_response"].isin(["CR", "PR"]), "patient"]
+    treated = samples["patient"].isin(responders) & (samples["visit"] != next(iter(VISITS)))
+    populations = _draw_populations(samples, treated.to_numpy(dtype=bool), stream(seed, "populations"))
+    return populations, _draw_measures(samples, stream(seed, "measures"))
+
+
+def _draw_populations(samples: pd.DataFrame, treated: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    counts = {"all": rng.integers(*EVENTS, len(samples))}
+    effects = {name.split("/")[1]: effect for name, effect in PLANTED["populations"].items()}
+    for gate, (parent, share) in GATES.items():
+        odds = np.log(share / (1 - share)) + _deviations(samples, *SHARE_SD, rng)
+        odds = odds + effects.get(gate, 0.0) * treated
+        counts[gate] = rng.binomial(counts[parent], 1 / (1 + np.exp(-odds)))
+    rows = [
+        {"sample": sample, "population": gate, "parent": _parent_cell(gate), "count": int(counts[gate][at])}
+        for at, sample in enumerate(samples["sample"])
+        for gate in counts
+    ]
+    return pd.DataFrame(rows)
+
+
+def _parent_cell(gate: str) -> str:
+    parent = GATES.get(gate, ("", 1.0))[0]
+    return "" if parent == "all" else parent
+
+
+def _draw_measures(samples: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    values = {
+        name: _three_digits(typical * np.exp(_deviations(samples, between, within, rng)))
+        for name, (_, typical, between, within) in MEASURES.items()
+    }
+    total, parts = CELLS_COUNTED
+    values[total] = _three_digits(np.sum([values[part] for part in parts], axis=0))
+    units = {name: facts[0] for name, facts in MEASURES.items()}
+    units[total] = units[parts[0]]
+    missing = {(UNMEASURED[0], at) for at in rng.choice(len(samples), UNMEASURED[1], replace=False).tolist()}
+    rows = [
+        {"sample": sample, "measure": name, "value": values[name][at], "unit": units[name], "scale": "log"}
+        for at, sample in enumerate(samples["sample"])
+        for name in values
+        if (name, at) not in missing
+    ]
+    return pd.DataFrame(rows)
+
+
+def _deviations(samples: pd.DataFrame, between: float, within: float, rng: np.random.Generator) -> np.ndarray:
+    """Return the deviation of each sample: that of its patient and its own."""
+    codes, patients = pd.factorize(samples["patient"])
+    return rng.normal(0, between, len(patients))[codes] + rng.normal(0, within, len(samples))
+
+
+def _three_digits(values: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{value:.3g}") for value in values])
 
 
 def _draw_patients(rng: np.random.Generator, response: np.ndarray) -> pd.DataFrame:

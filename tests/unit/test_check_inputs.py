@@ -285,6 +285,62 @@ def test_contrasts_stop_or_are_noted(folder):
     assert set(tables["design"]["response"]) == {""}
 
 
+def permuted(folder):
+    """Give each patient the masked cells of the next."""
+    head, *rows = [line.split("\t") for line in (folder / "patients.tsv").read_text().splitlines()]
+    moved = [[row[0], *after[1:-1], row[-1]] for row, after in zip(rows, [*rows[1:], rows[0]], strict=True)]
+    assert moved != rows
+    (folder / "patients.tsv").write_text(tsv(head, moved))
+
+
+def test_no_table_of_a_blinded_cohort_tells_what_is_masked(folder):
+    (folder / "cohort.yaml").write_text(SOUND_YAML + "unblinded: false\n")
+    before = checked(folder)
+    permuted(folder)
+    after = checked(folder)
+    for name, table in before.items():
+        pd.testing.assert_frame_equal(table, after[name])
+    inputs = before["inputs"].set_index("path")
+    assert inputs.loc["patients.tsv", "sha256"] == ""
+    assert pd.isna(inputs.loc["patients.tsv", "bytes"])
+    assert "withheld" in inputs.loc["patients.tsv", "note"]
+    assert inputs.loc["samples.tsv", "sha256"] == sha256((folder / "samples.tsv").read_bytes()).hexdigest()
+
+
+def test_an_unblinded_cohort_tells_which_patients_sheet_it_read(folder):
+    before = checked(folder)
+    permuted(folder)
+    digests = [tables["inputs"].set_index("path").loc["patients.tsv", "sha256"] for tables in (before, checked(folder))]
+    assert len(set(digests)) == 2
+    assert set(before["inputs"]["note"]) == {""}
+
+
+def test_numbers_per_sample_are_handed_on_typed(folder):
+    none = checked(folder)
+    assert none["populations"].empty
+    assert none["measures"].empty
+    (folder / "measures.tsv").write_text("sample\tmeasure\tvalue\tunit\nP01_a\tIL6\t2.5\tpg/ml\n")
+    (folder / "populations.tsv").write_text("sample\tpopulation\tcount\nP01_a\tall\t1234567\nP01_a\tNK\t12\n")
+    tables = checked(folder)
+    assert tables["measures"].to_dict("records") == [
+        {"sample": "P01_a", "measure": "IL6", "value": 2.5, "unit": "pg/ml", "scale": "identity"}
+    ]
+    assert tables["populations"]["count"].tolist() == [1234567, 12]
+    assert tables["populations"]["parent"].tolist() == ["", ""]
+    assert list(tables["populations"].columns) == list(none["populations"].columns)
+    assert list(tables["measures"].columns) == list(none["measures"].columns)
+    assert tables["populations"].to_csv(index=False).splitlines()[1] == "P01_a,all,,1234567,"
+    (folder / "cohort.yaml").write_text(SOUND_YAML + "layers: [gex]\n")
+    assert checked(folder)["measures"].empty
+
+
+def test_a_change_is_asked_of_a_blinded_cohort(folder):
+    contrast = "  - {name: change, estimand: change, reference: baseline, target: on_treatment}\n"
+    (folder / "cohort.yaml").write_text(f"{SOUND_YAML}{contrast}unblinded: false\n")
+    notes = checked(folder)["notes"]
+    assert notes.loc[notes["kind"] == "blinded", "column"].tolist() == ["contrasts.response_change"]
+
+
 def test_sheet_and_content_problems_come_together(folder):
     (folder / "P01_b.h5ad").write_bytes(b"")
     text = (folder / "samples.tsv").read_text().replace("P03_a\tP03", "P03_a\tP33")

@@ -68,11 +68,54 @@ def test_a_patient_not_evaluable_has_no_response(tmp_path):
     assert set(table.loc[table["patient"] == "P02", "response"]) == {""}
 
 
-def test_blinding_masks_all_that_tells_the_arm(tmp_path):
-    table = design_table(read_cohort(write_cohort(tmp_path, yaml=SOUND_YAML + "unblinded: false\n")))
-    assert set(table["arm"]) == set(table["response"]) == set(table["best_response"]) == {""}
-    assert table["dose_level"].isna().all()
+MASKED_TEXT = ("arm", "best_response", "response", "product_origin", "donor_sex", "evaluable", "dlt", "dlt_evaluable")
+MASKED_NUMBERS = ("dose_level", "pfs_time", "pfs_event", "os_time", "os_event")
+BLINDED = (
+    SOUND_YAML
+    + """\
+unblinded: false
+extra_columns:
+  patients:
+    second_reader: {type: string, same_as: best_response}
+    second_death: {type: integer, same_as: os_event}
+    site: {type: string}
+    group: {type: string}
+"""
+)
+
+
+def blinded_cohort(folder, yaml=BLINDED):
+    """Write a masked cohort with extra columns, two of which tell a standard column again and one the groups."""
+    yaml = yaml.replace("target: on_treatment}", "target: on_treatment, group_column: group}")
+    rows = [[*row, row[2], "1", "s1", row[2]] for row in patient_rows(6)]
+    columns = [*PATIENT_COLUMNS, "second_reader", "second_death", "site", "group"]
+    return write_cohort(folder, yaml=yaml, patients=tsv(columns, rows))
+
+
+def test_blinding_masks_arm_response_and_outcome(tmp_path):
+    table = design_table(read_cohort(blinded_cohort(tmp_path)))
+    for name in (*MASKED_TEXT, "second_reader", "group"):
+        assert set(table[name]) == {""}, name
+    assert table[[*MASKED_NUMBERS, "second_death"]].isna().all(axis=None)
     assert (table["cps"] == 5).all()
+    assert set(table["site"]) == {"s1"}
+    told = design_table(read_cohort(blinded_cohort(tmp_path, BLINDED.replace("false", "true"))))
+    assert set(told["group"]) == {"PR", "SD"}
+    assert list(told.columns) == list(table.columns)
+
+
+def test_notes_on_masked_cells_wait_for_unblinding(tmp_path):
+    odd = {"best_response": "", "os_time": "3.5", "os_event": "1", "pfs_event": "0", "evaluable": "yes", "arm": " a"}
+    notes = {}
+    for state in ("true", "false"):
+        folder = write_cohort(
+            tmp_path / state, yaml=f"{SOUND_YAML}unblinded: {state}\n", patients=patients_with(**odd, patient="P02 ")
+        )
+        notes[state] = {note.kind for note in read_cohort(folder).notes}
+    assert {"no_response", "death_not_progression", "blanks"} <= notes["true"]
+    assert notes["false"] == {"masked", "blanks"}  # the blank after the patient's code
+    told = [note for note in read_cohort(folder).notes if note.kind == "blanks"]
+    assert {note.column for note in told} == {"patient"}
 
 
 @pytest.mark.parametrize(
@@ -285,6 +328,256 @@ def test_contrasts_name_known_levels(tmp_path):
         (5, "contrasts[1].name", "duplicate_contrast"),
         (5, "contrasts[1].target", "missing_key"),
     ]
+
+
+THREE_VISITS = "title: T\nvisits: [baseline, on_treatment, late]\ntissues: [blood, tumour]\ncontrasts:\n"
+CHANGE = "estimand: change, reference: baseline"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("targets: [on_treatment, late]", []),
+        ("targets: [late, lat]", [("targets[1]", "unknown_level")]),
+        ("targets: [late, baseline]", [("targets[1]", "clash")]),
+        ("target: late, targets: [on_treatment]", [("targets", "clash")]),
+        ("target: baseline", [("target", "clash")]),
+        ("summary: mean", [("target", "missing_key")]),
+        ("factor: tissue, targets: [tumour, late]", [("reference", "unknown_level"), ("targets[1]", "unknown_level")]),
+        ("target: late, group_column: sex", []),
+        ("target: late, group_column: site", []),
+        ("target: late, group_column: side", [("group_column", "unknown_column")]),
+        ("target: late, group_column: day", [("group_column", "unknown_column")]),
+        ("target: late, covariates: [age, site]", []),
+        ("target: late, covariates: [age, sight]", [("covariates[1]", "unknown_column")]),
+        ("target: late, strata: [sight]", [("strata[0]", "unknown_column")]),
+        ("target: late, arms: [a, b]", [("arms", "unknown_key")]),
+        ("target: late, features: {measures: [all/IL6]}", []),
+        ("target: late, features: {messures: [all/IL6]}", [("features.messures", "unknown_key")]),
+    ],
+)
+def test_keys_of_contrasts(tmp_path, keys, expected):
+    yaml = f"{THREE_VISITS}  - {{name: c, {CHANGE}, {keys}}}\n"
+    yaml += "extra_columns: {patients: {site: {type: string}}}\n"
+    rows = [[*row, "s1"] for row in patient_rows(6)]
+    folder = write_cohort(tmp_path, yaml=yaml, patients=tsv([*PATIENT_COLUMNS, "site"], rows))
+    assert faults(folder) == sorted((5, f"contrasts[0].{column}", kind) for column, kind in expected)
+
+
+def test_a_misspelt_column_of_a_contrast_gets_a_suggestion(tmp_path):
+    yaml = f"{THREE_VISITS}  - {{name: c, {CHANGE}, target: late, group_column: arms}}\n"
+    (problem,) = examine_cohort(write_cohort(tmp_path, yaml=yaml))[1]
+    assert "'arms' is not a column of patients.tsv; did you mean arm?" in problem.message
+
+
+CLAIM = """\
+source: {citation: Someone 2020}
+claims:
+  - id: one
+    label: NK cells
+    statement: NK cells increase.
+    layer: composition
+    estimand: change
+    parents: [all]
+    feature: nk
+    direction: up
+"""
+
+
+def test_strata_of_the_cohort_hold_in_every_contrast(tmp_path):
+    own = "  - {name: own, estimand: change, reference: baseline, target: on_treatment, strata: [sex, arm]}\n"
+    cohort = read_cohort(write_cohort(tmp_path, yaml=f"{SOUND_YAML}{own}strata: [arm]\n"))
+    assert [contrast["strata"] for contrast in cohort.config["contrasts"]] == [["arm"], ["arm", "sex"]]
+
+
+def test_claims_must_be_there_and_sound(tmp_path):
+    folder = write_cohort(tmp_path, yaml=SOUND_YAML + "claims: [own, owm]\n")
+    (folder / "claims").mkdir()
+    (folder / "claims" / "own.yaml").write_text(CLAIM)
+    (problem,) = examine_cohort(folder)[1]
+    assert (problem.line, problem.column, problem.kind) == (5, "claims[1]", "unknown_claims")
+    assert "known claims: own, tan2025; did you mean own?" in problem.message
+    (folder / "cohort.yaml").write_text(SOUND_YAML + "claims: [own, tan2025]\n")
+    assert faults(folder) == []
+    (folder / "claims" / "own.yaml").write_text(CLAIM.replace("direction: up", "direction: upp"))
+    (problem,) = examine_cohort(folder)[1]
+    assert problem.file.endswith("claims/own.yaml")
+    assert problem.column == "claims[0].direction"
+
+
+MEASURES = "sample\tmeasure\tvalue\tunit\tscale\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "rows", "words"),
+    [
+        ("absolute_counts: lymphocytes", "P01_a\tlymphocytes\t1.5\t10^9/l\tlog\n", None),
+        ("absolute_counts: lymphocyte", "P01_a\tlymphocytes\t1.5\t10^9/l\tlog\n", "did you mean lymphocytes?"),
+        ("absolute_counts: lymphocytes", None, "has no measures.tsv"),
+    ],
+)
+def test_absolute_counts_are_a_measure(tmp_path, key, rows, words):
+    folder = write_cohort(tmp_path, yaml=f"{SOUND_YAML}{key}\n")
+    if rows:
+        (folder / "measures.tsv").write_text(MEASURES + rows)
+    found = examine_cohort(folder)[1]
+    assert [(p.line, p.column, p.kind) for p in found] == ([(5, "absolute_counts", "unknown_measure")] if words else [])
+    assert not words or words in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ("{measures: [IL6, all/IL6]}", []),
+        ("{measures: [all/IL8]}", [("measures[0]", "did you mean all/IL6?")]),
+        ("{populations: [CD4, CD3pos/CD4, all/CD3+]}", []),
+        ("{populations: [CD4, CD3/CD4]}", [("populations[1]", "did you mean CD3pos/CD4?")]),
+        ("{expansion: [anything]}", []),
+    ],
+)
+def test_declared_features_are_in_the_sheets(tmp_path, features, expected):
+    folder = write_cohort(
+        tmp_path, yaml=SOUND_YAML.replace("target: on_treatment", f"target: on_treatment, features: {features}")
+    )
+    (folder / "measures.tsv").write_text(MEASURES + "P01_a\tIL6\t1\tpg/ml\tlog\n")
+    rows = "P01_a\tCD3+\t\t50\nP01_a\tCD4\tCD3+\t20\n"
+    (folder / "populations.tsv").write_text(f"sample\tpopulation\tparent\tcount\n{rows}")
+    found = examine_cohort(folder)[1]
+    assert [(p.line, p.column, p.kind) for p in found] == [
+        (4, f"contrasts[0].features.{column}", "unknown_feature") for column, _ in expected
+    ]
+    assert all(words in problem.message for problem, (_, words) in zip(found, expected, strict=True))
+
+
+def test_a_responder_by_time_needs_times(tmp_path):
+    yaml = SOUND_YAML + "responders: {pfs_at_least: 6}\n"
+    assert faults(write_cohort(tmp_path, yaml=yaml)) == []
+    patients = tsv(["patient", "best_response"], [[row[0], row[2]] for row in patient_rows(6)])
+    found = faults(write_cohort(tmp_path, yaml=yaml, patients=patients))
+    assert found == [(5, "responders.pfs_at_least", "missing_column")]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "spec", "kind", "words"),
+    [
+        ("patients", "{type: string, same_as: best_response}", None, ""),
+        ("patients", "{type: integer, same_as: os_time}", None, ""),
+        ("patients", "{type: string, same_as: best_respons}", "unknown_column", "did you mean best_response?"),
+        ("patients", "{type: string, same_as: patient}", "unknown_column", "arm, dose_level"),
+        ("patients", "{type: string, same_as: os_time}", "clash", "os_time is of type number"),
+        ("samples", "{type: number, same_as: day}", "clash", "only columns of patients.tsv"),
+    ],
+)
+def test_a_second_source_is_of_a_standard_column(tmp_path, sheet, spec, kind, words):
+    yaml = f"{SOUND_YAML}extra_columns: {{{sheet}: {{again: {spec}}}}}\n"
+    found = examine_cohort(write_cohort(tmp_path, yaml=yaml))[1]
+    expected = [(5, f"extra_columns.{sheet}.again.same_as", kind)] if kind else []
+    assert [(p.line, p.column, p.kind) for p in found] == expected
+    assert not kind or words in found[0].message
+
+
+def test_sources_that_disagree_on_a_patient_are_noted(tmp_path):
+    yaml = SOUND_YAML + "extra_columns:\n  patients:\n"
+    yaml += "    tcr_response: {type: string, same_as: best_response}\n    days: {type: number, same_as: os_time}\n"
+    second = ["pr", "Stable  disease ", "SD", "", "progressive disease", "not scanned"]
+    rows = [
+        [*row, told, "9" if i else "9.5"] for i, (row, told) in enumerate(zip(patient_rows(6), second, strict=True))
+    ]
+    folder = write_cohort(tmp_path, yaml=yaml, patients=tsv([*PATIENT_COLUMNS, "tcr_response", "days"], rows))
+    notes = [note for note in read_cohort(folder).notes if note.kind == "sources_disagree"]
+    assert [(note.line, note.column, note.message) for note in notes] == [
+        (2, "days", "os_time is 9, days is 9.5"),
+        (4, "tcr_response", "best_response is 'PR', tcr_response is 'SD'"),
+        (6, "tcr_response", "best_response is 'PR', tcr_response is 'progressive disease'"),
+        (7, "tcr_response", "best_response is 'SD', tcr_response is 'not scanned'"),
+    ]
+
+
+def test_patients_without_a_response_are_noted_where_responses_are_compared(tmp_path):
+    patients = patients_with(best_response="")
+    samples = tsv(SAMPLE_COLUMNS, [row for row in sample_rows(6) if row[0] != "P02_b"])
+    folder = write_cohort(tmp_path, patients=patients, samples=samples)
+    (note,) = (note for note in read_cohort(folder).notes if note.kind == "no_response")
+    assert (note.line, note.column) == (3, "best_response")
+    assert note.message == "P02 has none; 1 sample is left out of response contrasts"
+    (folder / "cohort.yaml").write_text(SOUND_YAML.replace("response_by_visit", "change"))
+    assert "no_response" not in {note.kind for note in read_cohort(folder).notes}
+
+
+def test_all_samples_of_patients_without_a_row_are_listed_at_once(tmp_path):
+    patients = tsv(PATIENT_COLUMNS, patient_rows(6)[2:])
+    found = faults(write_cohort(tmp_path, patients=patients))
+    assert found == [(line, "patient", "unknown_patient") for line in (2, 3, 4, 5)]
+
+
+def with_measures(folder, *rows):
+    write_cohort(folder)
+    (folder / "measures.tsv").write_text(MEASURES + "".join("\t".join(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("P01_a", "IL6", "1", "pg/ml", "log"), ("P01_b", "IL6", "2", "pg/ml", "log")], []),
+        ([("P01_a", "IL6", "1", "pg/ml", "log"), ("P01_b", "IL6", "2", "pg/ml", "")], [(3, "scale", "mixed_scales")]),
+        ([("P01_a", "IL6", "1", "pg/ml", ""), ("P01_b", "IL6", "2", "pg/ml", "identity")], []),
+        ([("P01_a", "IL6", "0", "pg/ml", "log"), ("P01_b", "IL6", "-2", "pg/ml", "log")],
+         [(2, "value", "out_of_range"), (3, "value", "out_of_range")]),
+        ([("P01_a", "x", "-2", "", "")], []),
+        ([("P01_a", "x", "12", "", "logit"), ("P01_b", "x", "-0.1", "", "logit")],
+         [(2, "value", "out_of_range"), (3, "value", "out_of_range")]),
+        ([("P01_a", "x", "0", "", "logit"), ("P01_b", "x", "1", "", "logit")], []),
+        ([("P01_a", "x", "0.5", "", "lgit")], [(2, "scale", "not_allowed")]),
+        ([("P01_a", "x", "0.5", "", "log"), ("P01_b", "x", "0.5", "", "lgit")], [(3, "scale", "not_allowed")]),
+    ],
+)  # fmt: skip
+def test_measures_fit_their_scale(tmp_path, rows, expected):
+    assert faults(with_measures(tmp_path, *rows)) == expected
+
+
+def test_what_happens_to_shares_of_0_and_1_is_told(tmp_path):
+    folder = with_measures(tmp_path, ("P01_a", "x", "0", "", "logit"), ("P01_b", "x", "1", "", "logit"))
+    notes = [note for note in read_cohort(folder).notes if note.kind == "end_share"]
+    assert [(note.line, note.message) for note in notes] == [
+        (2, "0 has no logit and is moved inside by load_measures.share_floor"),
+        (3, "1 has no logit and is moved inside by load_measures.share_floor"),
+    ]
+
+
+def with_populations(folder, *rows):
+    write_cohort(folder)
+    head = "sample\tpopulation\tparent\tcount\tfraction\n"
+    (folder / "populations.tsv").write_text(head + "".join("\t".join(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("P01_a", "T", "", "10", ""), ("P01_a", "CD8", "T", "11", "")], [(3, "count", "count_over_parent")]),
+        ([("P01_a", "T", "T", "10", "")], [(2, "parent", "clash")]),
+        ([("P01_a", "T", "", "10", ""), ("P01_b", "T", "CD45", "10", "")], [(3, "parent", "mixed_parents")]),
+        ([("P01_a", "all", "", "10", ""), ("P01_a", "T", "all", "9", "")], []),
+    ],
+)
+def test_mistakes_in_populations(tmp_path, rows, expected):
+    assert faults(with_populations(tmp_path, *rows)) == expected
+
+
+def test_how_populations_are_counted_is_told(tmp_path):
+    folder = with_populations(
+        tmp_path,
+        ("P01_a", "T", "", "50", "0.5"),
+        ("P01_a", "B", "", "50", "0.3"),
+        ("P01_b", "T", "", "40", ""),
+        ("P02_a", "CD4", "T helpers", "", "0.4"),
+    )
+    notes = [(note.line, note.kind) for note in read_cohort(folder).notes if note.file.endswith("populations.tsv")]
+    assert notes == [(2, "summed_parent"), (3, "fraction_mismatch"), (4, "incomplete_parent")]
+    text = "\n".join(note.message for note in read_cohort(folder).notes)
+    assert "counted as the sum of its 2" in text
+    assert "P01_b lacks B" in text
 
 
 def test_reading_is_light_and_fast(tmp_path):

@@ -8,7 +8,7 @@ from immune_landscape.compare_composition import (
     REFERENCE_COLUMNS,
     compare_composition,
 )
-from immune_landscape.contrast_tests import contrast_columns
+from immune_landscape.contrast_tests import ContrastSettings, contrast_columns
 from immune_landscape.errors import DesignError
 from immune_landscape.permutation import permute_labels
 
@@ -17,11 +17,8 @@ SETTINGS = {
     "min_cells": 20,
     "max_sparse_share": 0.3,
     "min_reference_share": 0.05,
-    "alpha": 0.05,
-    "power": 0.8,
-    "max_exact": 5_000_000,
-    "draws": 1000,
 }
+TESTING = ContrastSettings(alpha=0.05, power=0.8, max_exact=5_000_000, draws=1000, null_draws=200)
 SUBSETS = {"nk": ["nk_dim", "nk_bright", "nk_adaptive"], "t": ["cd4_tem", "cd8_teff", "unassigned"]}
 
 
@@ -55,8 +52,11 @@ def cohort(responders=4, others=6, seed=0, shift=0.0):
     return pd.DataFrame(rows), pd.DataFrame(samples)
 
 
-def compare(composition, design, *contrasts, **changes):
-    return compare_composition(composition, design, list(contrasts), 1, **(SETTINGS | changes))
+def compare(composition, design, *contrasts, absolute=None, **changes):
+    testing = TESTING._replace(**{name: changes.pop(name) for name in TESTING._fields if name in changes})
+    tables = compare_composition(composition, design, contrasts, testing, 1, absolute, **(SETTINGS | changes))
+    assert list(tables) == ["contrasts", "differences", "references", "influence", "null"]
+    return list(tables.values())
 
 
 def log_ratio(composition, sample, parent, subset):
@@ -83,7 +83,7 @@ def by_hand(composition, design, subset, parent="nk"):
 
 def test_response_by_visit_equals_a_calculation_by_hand():
     composition, design = cohort(shift=1.0)
-    table, differences, _ = compare(composition, design, contrast())
+    table, differences, *_ = compare(composition, design, contrast())
     change, responded = by_hand(composition, design, "nk_bright")
     row = row_of(table, "nk_bright")
     assert table.columns.tolist() == contrast_columns("subset")
@@ -106,7 +106,7 @@ def test_response_by_visit_equals_a_calculation_by_hand():
 
 def test_baseline_compares_the_first_sample_only():
     composition, design = cohort()
-    table, differences, _ = compare(composition, design, contrast(estimand="baseline"))
+    table, differences, *_ = compare(composition, design, contrast(estimand="baseline"))
     first = design[design["visit"] == "before"]
     values = np.array([log_ratio(composition, sample, "t", "cd8_teff") for sample in first["sample"]])
     responded = (first["response"] == "responder").to_numpy()
@@ -119,7 +119,7 @@ def test_baseline_compares_the_first_sample_only():
 
 def test_change_flips_signs_over_all_patients():
     composition, design = cohort()
-    table, differences, _ = compare(composition, design, contrast(estimand="change"))
+    table, differences, *_ = compare(composition, design, contrast(estimand="change"))
     change, _ = by_hand(composition, design, "nk_dim")
     row = row_of(table, "nk_dim")
     assert row["effect"] == pytest.approx(change.mean())
@@ -136,15 +136,14 @@ def test_change_flips_signs_over_all_patients():
 
 def test_arms_are_compared_in_order_of_name():
     composition, design = cohort()
-    row = row_of(compare(composition, design, contrast(estimand="arm_by_visit"))[0], "nk_dim")
+    plain = {"estimand": "arm_by_visit", "adjust_baseline": False}
+    row = row_of(compare(composition, design, contrast(**plain))[0], "nk_dim")
     assert (row["group_a"], row["group_b"], row["n_a"], row["n_b"]) == ("arm_a", "arm_b", 5, 5)
     assert row["min_p"] == pytest.approx(2 / 252)
-    turned = row_of(
-        compare(composition, design, contrast(estimand="arm_by_visit", arms=["arm_b", "arm_a"]))[0], "nk_dim"
-    )
+    turned = row_of(compare(composition, design, contrast(**plain, groups=["arm_b", "arm_a"]))[0], "nk_dim")
     assert (turned["group_a"], turned["effect"]) == ("arm_b", pytest.approx(-row["effect"]))
     three = design.assign(arm=np.where(design["patient"] == "p0", "arm_c", design["arm"]))
-    with pytest.raises(DesignError, match="arms are arm_a, arm_b, arm_c, expected two"):
+    with pytest.raises(DesignError, match="arm is arm_a, arm_b, arm_c, expected two groups"):
         compare(composition, three, contrast(estimand="arm_by_visit"))
 
 
@@ -170,10 +169,10 @@ def test_sparse_subset_is_listed_not_tested_and_counts_in_the_rest():
     sparse = composition["subset"] == "nk_adaptive"
     composition.loc[sparse, "cells"] = 19
     composition.loc[composition.index[sparse][:14], "cells"] = 20
-    table, _, references = compare(composition, design, contrast())
+    table, _, references, *_ = compare(composition, design, contrast())
     assert row_of(table, "nk_adaptive")["status"] == "tested"
     composition.loc[composition.index[sparse][:13], "cells"] = [0, *[20] * 12]
-    table, _, references = compare(composition, design, contrast())
+    table, _, references, *_ = compare(composition, design, contrast())
     row = row_of(table, "nk_adaptive")
     assert row["status"] == "too_sparse"
     assert "fewer than 20 cells in 8 of 20 samples" not in row["note"]
@@ -203,7 +202,7 @@ def test_sparse_subsets_are_pooled_into_one_part():
 def test_a_contrast_declares_its_denominators():
     composition, design = cohort()
     whole = composition.assign(parent="cells")
-    table, differences, _ = compare(pd.concat([composition, whole]), design, {**contrast(), "parents": ["cells"]})
+    table, differences, *_ = compare(pd.concat([composition, whole]), design, {**contrast(), "parents": ["cells"]})
     assert set(table["parent"]) == {"cells"}
     assert set(differences["parent"]) == {"cells"}
     assert "cells" not in set(compare(pd.concat([composition, whole]), design, contrast())[0]["parent"])
@@ -213,7 +212,7 @@ def test_patient_without_cells_of_the_parent_is_left_out_of_it():
     composition, design = cohort()
     gone = (composition["sample"] == "p9_after") & (composition["parent"] == "nk")
     composition.loc[gone, "cells"] = 0
-    table, differences, _ = compare(composition, design, contrast())
+    table, differences, *_ = compare(composition, design, contrast())
     assert (row_of(table, "nk_dim")["n_b"], row_of(table, "cd4_tem")["n_b"]) == (5, 6)
     assert "want of cells of parent nk: p9" in row_of(table, "nk_dim")["note"]
     assert differences[["before", "after", "difference"]].notna().all(axis=None)
@@ -267,7 +266,7 @@ def test_batches_that_differ_are_noted():
 
 def test_references_subtract_and_count_equal_signs():
     composition, design = cohort(shift=1.5)
-    table, _, references = compare(composition, design, contrast())
+    table, _, references, *_ = compare(composition, design, contrast())
     assert references.columns.tolist() == REFERENCE_COLUMNS
     own = references[references["subset"] == "nk_bright"].set_index("reference")
     assert set(own.index) == {"clr", "nk_dim", "nk_adaptive"}
@@ -302,18 +301,85 @@ def test_unknown_estimand_and_stratum_are_named():
 def test_no_contrasts_give_empty_tables():
     composition, design = cohort()
     tables = compare(composition, design)
-    assert [table.columns.tolist() for table in tables] == [
-        contrast_columns("subset"),
-        DIFFERENCE_COLUMNS,
-        REFERENCE_COLUMNS,
-    ]
+    columns = [contrast_columns("subset"), DIFFERENCE_COLUMNS, REFERENCE_COLUMNS]
+    assert [table.columns.tolist() for table in tables[:3]] == columns
     assert all(table.empty for table in tables)
 
 
 def test_unassigned_cells_of_a_branch_are_outside_the_default_family():
     composition, design = cohort(shift=1.0)
     renamed = composition.replace({"subset": {"nk_adaptive": "nk_unassigned"}})
-    table, _, _ = compare(renamed, design, contrast())
+    table, *_ = compare(renamed, design, contrast())
     assert np.isfinite(row_of(table, "nk_unassigned")["p"])
     assert np.isnan(row_of(table, "nk_unassigned")["p_maxt"])
     assert np.isfinite(row_of(table, "nk_dim")["p_maxt"])
+
+
+def test_randomised_arms_are_compared_by_analysis_of_covariance():
+    composition, design = cohort(8, 9)
+    row = row_of(compare(composition, design, contrast(estimand="arm_by_visit"))[0], "nk_dim")
+    values = pd.DataFrame(
+        {
+            visit: [
+                log_ratio(composition, f"{patient}_{visit}", "nk", "nk_dim") for patient in design["patient"].unique()
+            ]
+            for visit in ("before", "after")
+        }
+    )
+    first = design.drop_duplicates("patient")["arm"].eq("arm_a").to_numpy(dtype=float)
+    model = np.column_stack([np.ones(len(values)), values["before"], first])
+    assert row["effect"] == pytest.approx(np.linalg.lstsq(model, values["after"], rcond=None)[0][2])
+    assert row["ci_low"] < row["effect"] < row["ci_high"]
+    assert "analysis of covariance" in row["note"]
+    assert not row["exact"]
+
+
+def test_a_covariate_adjusts_the_difference():
+    composition, design = cohort(8, 9)
+    design["age"] = design["patient"].map({name: 40 + 3 * at for at, name in enumerate(design["patient"].unique())})
+    row = row_of(compare(composition, design, contrast(covariates=["age"]))[0], "nk_dim")
+    change, responded = by_hand(composition, design, "nk_dim")
+    age = design.drop_duplicates("patient")["age"].to_numpy(dtype=float)
+    model = np.column_stack([np.ones(len(change)), age, responded])
+    assert row["effect"] == pytest.approx(np.linalg.lstsq(model, change, rcond=None)[0][2])
+    assert "adjusted for age" in row["note"]
+
+
+def test_groups_may_come_from_any_column_of_the_patients():
+    composition, design = cohort()
+    row = row_of(compare(composition, design, contrast(group_column="site", groups=["s2", "s1"]))[0], "nk_dim")
+    change, _ = by_hand(composition, design, "nk_dim")
+    second = (design.drop_duplicates("patient")["site"] == "s2").to_numpy()
+    assert row["effect"] == pytest.approx(change[second].mean() - change[~second].mean())
+    assert (row["group_a"], row["group_b"]) == ("s2", "s1")
+
+
+def test_influence_and_null_run_cover_every_tested_subset():
+    composition, design = cohort(shift=1.5)
+    table, _, _, influence, null = compare(composition, design, contrast())
+    tested = table[table["status"] == "tested"]
+    assert len(influence) == len(tested) * design["patient"].nunique()
+    row = row_of(table, "nk_bright")
+    own = influence[influence["subset"] == "nk_bright"]
+    assert (row["loo_low"], row["loo_high"]) == (own["effect"].min(), own["effect"].max())
+    family = null[null["family"] == "primary"].iloc[0]
+    assert (family["tests"], family["runs"]) == (5, 200)
+    assert family["found_corrected"] == (table["p_maxt"] <= 0.05).sum()
+    assert family["null_mean_corrected"] <= 0.15
+    assert family["null_mean_found"] == pytest.approx(5 * 0.05, abs=0.1)
+    assert set(null["family"]) == {"primary", "exploratory"}
+
+
+def test_absolute_counts_join_the_reference_sweep():
+    composition, design = cohort(shift=1.0)
+    whole = composition.groupby("sample", as_index=False)["cells"].sum().assign(parent="all", subset="t")
+    volume = pd.Series(np.linspace(1, 3, design["sample"].nunique()), index=design["sample"])
+    both = pd.concat([composition, whole], ignore_index=True)
+    references = compare(both, design, contrast(), absolute=volume)[2]
+    own = references[(references["subset"] == "nk_bright") & (references["reference"] == "absolute")]
+    cells = composition[composition["subset"] == "nk_bright"].set_index("sample")["cells"]
+    logs = np.log(cells + 0.5) - np.log(whole.set_index("sample")["cells"]) + np.log(volume)
+    patients = design.drop_duplicates("patient").set_index("patient")["response"]
+    change = pd.Series({name: logs[f"{name}_after"] - logs[f"{name}_before"] for name in patients.index})
+    means = change.groupby(patients).mean()
+    assert own["effect"].item() == pytest.approx(means["responder"] - means["non_responder"])

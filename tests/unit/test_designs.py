@@ -3,13 +3,12 @@ import pandas as pd
 import pytest
 
 from immune_landscape.designs import (
-    aliased_terms,
     check_contrast,
     complete_pairs,
     confounding_table,
-    model_matrix,
 )
 from immune_landscape.errors import DesignError
+from immune_landscape.model_formulas import aliased_terms, model_matrix
 
 INTERACTION = {
     "name": "c",
@@ -130,8 +129,8 @@ def test_unknown_levels():
 def test_three_arms_need_a_choice():
     table = design().assign(arm=lambda t: t["patient"].map(lambda p: "abc"[int(p[1:]) % 3]))
     by_arm = {**INTERACTION, "estimand": "arm_by_visit"}
-    assert kinds(table, by_arm) == ["not_two_arms"]
-    assert kinds(table, {**by_arm, "arms": ["a", "b"]}) == []
+    assert kinds(table, by_arm) == ["not_two_groups"]
+    assert kinds(table, {**by_arm, "groups": ["a", "b"]}) == []
 
 
 @pytest.mark.parametrize(("responders", "others"), [(3, 4), (6, 13), (5, 5)])

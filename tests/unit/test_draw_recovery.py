@@ -35,6 +35,15 @@ def test_works_without_the_expected_effect():
     check(draw(made.recovery_of(made.contrasts_of()).drop(columns="expected")))
 
 
+def test_reasons_for_missed_effects_are_told():
+    recovery = made.recovery_of(made.contrasts_of())
+    missed = recovery["subset"] == "nk_c6_il15"
+    told = recovery.assign(reason=["too sparse: few cells" if here else "" for here in missed])
+    words = check(draw(told)).replace("\n", " ")
+    assert "Missed: NK c6-IL15: too sparse: few cells." in words
+    assert "Missed" not in check(draw(told.assign(reason="")))
+
+
 def test_nothing_planted_says_so():
     recovery = made.recovery_of(made.contrasts_of())
     assert "No effect was planted" in check(draw(recovery[recovery["planted"] == 0], only_planted=True))

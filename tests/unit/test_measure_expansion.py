@@ -6,9 +6,19 @@ import pytest
 from scipy import stats
 
 from immune_landscape.errors import InputError
-from immune_landscape.measure_expansion import COLUMNS, DIVERSITY_METRICS, diversity, measure_expansion
+from immune_landscape.measure_expansion import COLUMNS, DIVERSITY_METRICS, expanded_share, measure_expansion
+from immune_landscape.repertoire_metrics import diversity
+from immune_landscape.value_tables import VALUE_COLUMNS
 
-SETTINGS = {"draws": 200, "min_cells": 50, "min_subset_cells": 10, "expanded_from": 2, "t_cells_only": True}
+SETTINGS = {
+    "draws": 200,
+    "min_cells": 50,
+    "min_subset_cells": 10,
+    "expanded_from": 2,
+    "t_cells_only": True,
+    "compared_metrics": ["expanded_share", "clonality", "gini_simpson"],
+    "compared_scopes": ["all"],
+}
 UNEVEN = [30, 12, 8, 5, 3, 2, 2] + [1] * 58
 
 
@@ -47,26 +57,26 @@ def expected_expanded(sizes, depth):
     return drawn / depth
 
 
-def test_raw_values_equal_the_formulas_by_hand():
+def test_raw_values_are_the_shared_metrics_and_the_counts():
     sizes = np.array(UNEVEN)
-    table, _ = measure_expansion(clonotype_table(a1=UNEVEN), None, design_table("a1"), 0, **SETTINGS)
+    table, _, _ = measure_expansion(clonotype_table(a1=UNEVEN), None, design_table("a1"), 0, **SETTINGS)
     found = values_of(table, "a1", standardised=False)
-    share = sizes / sizes.sum()
     assert found["receptor_cells"] == sizes.sum()
     assert found["clonotypes"] == found["hill_0"] == len(sizes)
     assert found["expanded_share"] == pytest.approx(sizes[sizes > 1].sum() / sizes.sum())
-    assert found["top_clone_share"] == pytest.approx(30 / sizes.sum())
-    assert found["gini_simpson"] == pytest.approx(1 - 1 / found["hill_2"])
-    assert found["hill_2"] == pytest.approx(1 / (share @ share))
-    assert found["hill_1"] == pytest.approx(np.exp(stats.entropy(sizes)))
-    assert found["pielou"] == pytest.approx(stats.entropy(sizes, base=len(sizes)))
-    assert found["clonality"] == pytest.approx(1 - found["pielou"])
+    shared = diversity(sizes)
+    assert found[list(shared)].to_dict() == pytest.approx(shared, nan_ok=True)
+
+
+def test_expanded_share_counts_cells_of_clones_at_least_that_large():
+    assert expanded_share(np.array([4, 3, 2, 1]), 3) == 0.7
+    assert np.isnan(expanded_share(np.array([0]), 2))
 
 
 def test_standardised_values_equal_the_exact_expectation():
     data = clonotype_table(a1=UNEVEN, a2=[1] * 60)
     settings = {**SETTINGS, "draws": 4000}
-    table, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **settings)
+    table, _, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **settings)
     found = values_of(table, "a1", standardised=True)
     assert (values_of(table, "a1", standardised=True, column="depth") == 60).all()
     assert found["hill_0"] == pytest.approx(expected_richness(UNEVEN, 60), rel=0.01)
@@ -78,14 +88,16 @@ def test_standardised_values_equal_the_exact_expectation():
 
 def test_draw_interval_encloses_the_value_and_closes_at_full_depth():
     data = clonotype_table(a1=UNEVEN, a2=[3] * 20)
-    table, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
-    drawn = table[table["standardised"]]
+    table, _, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
+    drawn = table[table["standardised"] & table["value"].notna()]
+    assert len(drawn) > 2 * 8
     assert (drawn["low"] <= drawn["value"] + 1e-12).all()
     assert (drawn["value"] <= drawn["high"] + 1e-12).all()
-    full = drawn[drawn["sample"] == "a2"].set_index("metric")
+    full = table[table["standardised"] & (table["sample"] == "a2")].set_index("metric")
     raw = values_of(table, "a2", standardised=False)
     for metric in DIVERSITY_METRICS:
-        assert full.loc[metric, ["low", "value", "high"]].tolist() == pytest.approx([raw[metric]] * 3)
+        spread = full.loc[metric, ["low", "value", "high"]].astype(float).tolist()
+        assert spread == pytest.approx([raw[metric]] * 3, nan_ok=True)
     wide = drawn[drawn["sample"] == "a1"].set_index("metric")
     assert (wide.loc["hill_0", "high"] - wide.loc["hill_0", "low"]) > 1
 
@@ -93,7 +105,7 @@ def test_draw_interval_encloses_the_value_and_closes_at_full_depth():
 def test_depth_standardisation_removes_what_depth_alone_makes():
     deep = UNEVEN * 5
     data = clonotype_table(a1=deep, a2=UNEVEN)
-    table, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
+    table, _, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
     raw = [values_of(table, sample, standardised=False)["hill_0"] for sample in ("a1", "a2")]
     assert raw[0] == 5 * raw[1]
     depths = table.loc[table["standardised"], "depth"].unique()
@@ -103,26 +115,24 @@ def test_depth_standardisation_removes_what_depth_alone_makes():
 
 
 def test_eighty_singletons_have_no_expansion():
-    table, _ = measure_expansion(clonotype_table(a1=[1] * 80), None, design_table("a1"), 0, **SETTINGS)
+    table, _, _ = measure_expansion(clonotype_table(a1=[1] * 80), None, design_table("a1"), 0, **SETTINGS)
     for standardised in (False, True):
         found = values_of(table, "a1", standardised=standardised)
         assert found["expanded_share"] == 0
         assert found["clonality"] == pytest.approx(0, abs=1e-12)
         assert found["hill_0"] == 80
+        assert found[["homeo_large", "homeo_hyperexpanded", "homeo_large_screpertoire"]].isna().all()
+        assert found["homeo_hyperexpanded_screpertoire"] == 0
 
 
 def test_single_clonotype_has_no_evenness():
-    found = diversity(np.array([80]))
-    assert np.isnan([found["pielou"], found["clonality"]]).all()
-    assert (found["hill_0"], found["hill_1"], found["hill_2"], found["gini_simpson"]) == (1, 1, 1, 0)
-    assert np.isnan(list(diversity(np.array([0, 0])).values())).all()
-    table, _ = measure_expansion(clonotype_table(a1=[80]), None, design_table("a1"), 0, **SETTINGS)
+    table, _, _ = measure_expansion(clonotype_table(a1=[80]), None, design_table("a1"), 0, **SETTINGS)
     assert np.isnan(values_of(table, "a1", standardised=True)["clonality"])
 
 
 def test_small_sample_keeps_its_counts_and_does_not_set_the_depth():
     data = clonotype_table(a1=UNEVEN, a2=[2] * 5 + [1] * 39)
-    table, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
+    table, _, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
     small = table[table["sample"] == "a2"]
     counts = small[small["metric"].isin(["receptor_cells", "clonotypes"])].set_index("metric")["value"]
     assert counts.to_dict() == {"receptor_cells": 49, "clonotypes": 44}
@@ -133,7 +143,7 @@ def test_small_sample_keeps_its_counts_and_does_not_set_the_depth():
 
 def test_no_sample_large_enough_gives_missing_values():
     data = clonotype_table(a1=[1, 1, 0])
-    table, _ = measure_expansion(data, None, design_table("a1"), 0, **SETTINGS)
+    table, _, _ = measure_expansion(data, None, design_table("a1"), 0, **SETTINGS)
     assert values_of(table, "a1", standardised=False)["receptor_cells"] == 2
     assert values_of(table, "a1", standardised=True).isna().all()
     assert table.loc[table["standardised"], "depth"].isna().all()
@@ -171,7 +181,7 @@ def two_subset_cohort(*expanded):
 
 def test_subset_shares_and_detection():
     clonotypes, cells = two_subset_cohort()
-    _, found = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS)
+    _, found, _ = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS)
     detection = found[found["metric"] == "receptor_detection"].set_index("scope")
     assert detection["value"].to_dict() == {"b": 0, "cd4_naive": 1, "cd8_teff": 1, "t": 1}
     assert detection["n_cells"].to_dict() == {"b": 20, "cd4_naive": 50, "cd8_teff": 50, "t": 100}
@@ -185,7 +195,7 @@ def test_subset_share_at_depth_equals_the_exact_chance_of_a_second_cell():
     cells = pd.concat([cells, annotated(shallow, "t", "cd4_naive")])
     clonotypes = pd.concat([clonotypes, shallow])
     settings = {**SETTINGS, "draws": 4000}
-    _, found = measure_expansion(clonotypes, cells, design_table("a1", "b1"), 0, **settings)
+    _, found, _ = measure_expansion(clonotypes, cells, design_table("a1", "b1"), 0, **settings)
     drawn = found[(found["sample"] == "a1") & found["standardised"]].set_index("scope")
     # A drawn cell meets its one sister when she is among the 49 other cells drawn of 99.
     assert drawn.loc["cd8_teff", "value"] == pytest.approx(0.8 * 49 / 99, rel=0.02)
@@ -197,7 +207,7 @@ def test_small_subset_has_its_number_and_no_share():
     clonotypes, cells = two_subset_cohort()
     cells.loc[cells.index[:92], "subset"] = "cd4_naive"
     cells.loc[cells.index[92:100], "subset"] = "cd8_mait"
-    _, found = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS)
+    _, found, _ = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS)
     small = found[(found["scope"] == "cd8_mait") & (found["metric"] == "expanded_share")]
     assert small["value"].isna().all()
     assert (small["n_cells"] == 8).all()
@@ -215,10 +225,41 @@ def test_only_t_cells_count_unless_asked():
 
 def test_samples_follow_the_design():
     design = design_table("a1", "a2", "a3").assign(tcr=["x.csv", "y.csv", ""])
-    table, by_subset = measure_expansion(clonotype_table(a1=UNEVEN), None, design, 0, **SETTINGS)
+    table, by_subset, _ = measure_expansion(clonotype_table(a1=UNEVEN), None, design, 0, **SETTINGS)
     assert table["sample"].unique().tolist() == ["a1", "a2"]
     assert values_of(table, "a2", standardised=False)["receptor_cells"] == 0
     assert tuple(table.columns) == tuple(by_subset.columns) == COLUMNS
     assert by_subset.empty
     with pytest.raises(InputError, match="samples that the design lacks: a1"):
         measure_expansion(clonotype_table(a1=UNEVEN), None, design_table("b1"), 0, **SETTINGS)
+
+
+def test_values_are_the_standardised_metrics_and_scopes_asked_for():
+    clonotypes, cells = two_subset_cohort()
+    asked = {"compared_metrics": ["clonality", "expanded_share", "receptor_detection", "receptor_cells"]}
+    asked["compared_scopes"] = ["all", "cd8_teff", "nk_c1"]
+    metrics, by_subset, values = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS | asked)
+    assert list(values.columns) == VALUE_COLUMNS
+    found = values.set_index(["parent", "feature"])
+    measured = found[found["value"].notna()]
+    assert sorted(measured.index) == [
+        ("all", "clonality"),
+        ("all", "expanded_share"),
+        ("all", "receptor_cells"),
+        ("cd8_teff", "expanded_share"),
+        ("cd8_teff", "receptor_detection"),
+    ]
+    for parent, feature, table in (("all", "clonality", metrics), ("cd8_teff", "expanded_share", by_subset)):
+        rows = table[(table["scope"] == parent) & (table["metric"] == feature) & table["standardised"]]
+        expected = rows[["value", "low", "high"]].iloc[0].astype(float).tolist()
+        assert found.loc[(parent, feature), ["value", "low", "high"]].astype(float).tolist() == expected
+    assert found.loc[("all", "receptor_cells"), "value"] == 100
+    assert found.loc["nk_c1", "value"].isna().all()
+
+
+def test_without_gene_expression_the_whole_repertoire_is_compared():
+    _, _, values = measure_expansion(clonotype_table(a1=UNEVEN), None, design_table("a1"), 0, **SETTINGS)
+    assert values["feature"].tolist() == SETTINGS["compared_metrics"]
+    expected = diversity(np.array(UNEVEN))
+    shares = [expanded_share(np.array(UNEVEN), 2), expected["clonality"], expected["gini_simpson"]]
+    assert values["value"].tolist() == pytest.approx(shares)

@@ -1,11 +1,10 @@
 import itertools
-import time
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from immune_landscape.labelings import LabelPlan, SignPlan, stratum_codes
+from immune_landscape.labelings import LabelPlan, ResidualPlan, SignPlan, stratum_codes
 from immune_landscape.permutation import flip_signs, permute_labels
 
 
@@ -40,17 +39,52 @@ def test_exact_p_equals_scipy(count_a, count_b, studentise):
     assert result.effect[0] == pytest.approx(values[is_a].mean() - values[~is_a].mean())
 
 
-@pytest.mark.parametrize("count", [5, 8])
-def test_sign_flip_equals_scipy(count):
-    values = np.random.default_rng(count).normal(0.5, size=count)
+def random_values(rng, count):
+    """Numbers of many shapes: plain, far from zero, skewed, and whole ones with ties."""
+    kind = rng.integers(4)
+    if kind == 3:
+        return rng.integers(0, 4, count).astype(float)
+    return [rng.normal(size=count), 1e3 + rng.normal(size=count), rng.exponential(size=count)][kind]
+
+
+@pytest.mark.parametrize("case", range(40))
+def test_random_cohorts_equal_scipy(case):
+    rng = np.random.default_rng(1000 + case)
+    count_a, count_b = rng.integers(2, 6, 2)
+    values = random_values(rng, count_a + count_b)
+    is_a = rng.permutation(count_a + count_b) < count_a
+    # Two-sided by the size of the difference, which is not twice the smaller tail.
+    expected = stats.permutation_test(
+        (values[is_a], values[~is_a]),
+        absolute_difference,
+        permutation_type="independent",
+        alternative="greater",
+        n_resamples=np.inf,
+        vectorized=True,
+    )
+    result = permute_labels(values, is_a, 0, studentise=False)
+    assert result.exact[0]
+    assert result.p[0] == pytest.approx(expected.pvalue, abs=1e-12)
+    assert abs(result.effect[0]) == pytest.approx(expected.statistic)
+
+
+@pytest.mark.parametrize("studentise", [True, False])
+@pytest.mark.parametrize("case", range(16))
+def test_random_sign_flips_equal_scipy(case, studentise):
+    rng = np.random.default_rng(2000 + case)
+    values = random_values(rng, rng.integers(3, 10)) * rng.choice([-1, 1])
     expected = stats.permutation_test(
         (values,), lambda sample, axis=-1: np.abs(np.mean(sample, axis=axis)),
         permutation_type="samples", alternative="greater", n_resamples=np.inf, vectorized=True,
     )  # fmt: skip
-    result = flip_signs(values, 0)
+    result = flip_signs(values, 0, studentise=studentise)
     assert result.p[0] == pytest.approx(expected.pvalue, abs=1e-12)
-    assert result.labelings[0] == 2**count
-    assert result.statistic[0] == pytest.approx(stats.ttest_1samp(values, 0).statistic)
+    assert result.labelings[0] == 2 ** len(values)
+
+
+def test_sign_flip_statistic_is_the_one_sample_t():
+    values = np.random.default_rng(8).normal(0.5, size=8)
+    assert flip_signs(values, 0).statistic[0] == pytest.approx(stats.ttest_1samp(values, 0).statistic)
 
 
 def test_strata_equal_brute_force():
@@ -188,9 +222,33 @@ def test_mirrored_labelings():
     assert not permute_labels(values, labels, 0, strata=strata).mirrored[0]
 
 
-def test_a_cohort_of_nineteen_takes_under_a_second():
-    values, is_a = np.random.default_rng(2).normal(size=(19, 50)), np.arange(19) < 6
-    start = time.perf_counter()
-    result = permute_labels(values, is_a, 0)
-    assert time.perf_counter() - start < 1.0
-    assert (result.labelings == 27_132).all()
+def test_draws_do_not_depend_on_the_features_tested_beside():
+    # More features make smaller parts of the labelings, which must stay the same ones.
+    rng = np.random.default_rng(9)
+    values, is_a = rng.normal(size=(19, 90)), np.arange(19) < 6
+    strata = np.where(np.arange(19) % 2, "x", "y")
+    for given in (None, strata):
+        together = permute_labels(values, is_a, 3, strata=given, max_exact=1, draws=9000)
+        alone = permute_labels(values[:, 5], is_a, 3, strata=given, max_exact=1, draws=9000)
+        assert together.p[5] == alone.p[0]
+    assert (
+        flip_signs(values, 3, max_exact=1, draws=9000).p[5] == flip_signs(values[:, 5], 3, max_exact=1, draws=9000).p[0]
+    )
+
+
+def test_every_residual_order_is_enumerated_once():
+    is_a = np.array([1, 1, 0, 0, 0, 1, 0], dtype=bool)
+    blocks, cells = np.array([0, 0, 0, 0, 1, 1, 1]), np.array([0, 1, 0, 0, 2, 2, 2])
+    plan = ResidualPlan(is_a, cells, blocks, 0, 1000, 10)
+    orders = np.vstack(list(plan.chunks(5)))
+    # Four patients of whom two are alike, times three of whom two are alike.
+    assert plan.count == len(orders) == 12 * 3
+    kinds = 2 * cells + is_a
+    assert len({tuple(kinds[order]) for order in orders}) == 36
+    assert (np.sort(orders, axis=1) == np.arange(7)).all()
+    assert (blocks[orders] == blocks).all()
+    drawn = np.vstack(list(ResidualPlan(is_a, cells, blocks, 0, 10, 500).chunks(64)))
+    assert drawn.shape == (500, 7)
+    assert (np.sort(drawn, axis=1) == np.arange(7)).all()
+    assert (blocks[drawn] == blocks).all()
+    assert len({tuple(kinds[order]) for order in drawn}) == 36

@@ -55,7 +55,7 @@ def test_defaults_are_filled_at_every_level_without_touching_the_input():
     filled = fill_defaults(config_schema(), given)
     assert given == before
     assert filled["contrasts"][0]["family"] == "primary"
-    assert filled["responders"] == {"positive": ["CR", "PR"], "negative": ["SD", "PD"]}
+    assert filled["responders"] == {"positive": ["CR", "PR"], "negative": ["SD", "PD"], "pfs_at_least": None}
     filled["responders"]["positive"].append("SD")
     assert load_schema("cohort")["properties"]["responders"]["properties"]["positive"]["default"] == [
         "CR",

@@ -10,8 +10,9 @@ SCRIPTS = (
 )
 sys.path.insert(0, str(SCRIPTS))
 
+from immune_landscape.claim_files import find_claims
 from immune_landscape.errors import ProblemsError
-from immune_landscape.plan import make_plan
+from immune_landscape.plan import LAYER_TABLES, make_plan
 from immune_landscape.provenance import code_of
 from immune_landscape.report_after_run import write_report
 from immune_landscape.seeds import seed_of
@@ -30,6 +31,7 @@ config.update(PLAN.cohort.config)
 wildcard_constraints:
     job=r"\d+",
     branch="all|nk|t",
+    layer="|".join(LAYER_TABLES),
 
 
 pathvars:
@@ -45,15 +47,6 @@ SIMULATION = [
     for name in ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
 ]
 REPORT = f"results/{PLAN.name}/report.html"
-BRANCHES = ["nk", "t"]
-HAS_GEX, HAS_TCR = bool(PLAN.jobs), bool(PLAN.files("tcr"))
-IS_SIMULATED = PLAN.data_root is not None
-HAS_RECOVERY = (
-    IS_SIMULATED
-    and HAS_GEX
-    and bool(config["simulate_cohort"]["effects"])
-    and any(c["estimand"] == "response_by_visit" for c in config["contrasts"])
-)
 DATA_FILES = [
     path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
 ]
@@ -93,6 +86,11 @@ def job_study(wildcards):
     }
 
 
+def values_of(wildcards):
+    """Return the numbers per sample of a layer."""
+    return COMPARED[wildcards.layer]
+
+
 def branch_cells(wildcards):
     """Return the file that tells a branch's cells; all cells need none."""
     return [] if wildcards.branch == "all" else rules.annotate_lineages.output.cells
@@ -114,27 +112,3 @@ def figures(rule, stems, category, what):
         for stem, of in stems.items()
     ]
     return shown + [f"<results>/{rule}/{stem}.svg" for stem in stems]
-
-
-# Inputs that a rule takes where the cohort has the layer.
-COUNTS = "<results>/merge_samples/counts.h5ad" if HAS_GEX else []
-COUNTS_CHECKSUM = "<results>/merge_samples/counts.h5ad.sha256" if HAS_GEX else []
-LABELS = "<results>/define_labels/cells.tsv.gz" if HAS_GEX else []
-STEPS = "<results>/merge_samples/steps.tsv" if HAS_GEX else []
-COMPOSITION_CONTRASTS = "<results>/compare_composition/contrasts.tsv" if HAS_GEX else []
-CLONOTYPES = "<results>/define_clonotypes/clonotypes.tsv.gz" if HAS_TCR else []
-CHAIN_QC = "<results>/define_clonotypes/chain_qc.tsv" if HAS_TCR else []
-METRICS = "<results>/measure_expansion/metrics.tsv" if HAS_TCR else []
-EXPANSION_CONTRASTS = "<results>/compare_expansion/contrasts.tsv" if HAS_TCR else []
-RECOVERY = "<results>/judge_recovery/recovery.tsv" if HAS_RECOVERY else []
-
-# Figures by what the cohort holds: file stem -> what it shows.
-PARENTS = {"all": "lineages", "nk": "NK cells", "t": "T cells", "cells": "all cells"}
-MAPS = ["all", *BRANCHES]
-CONTRASTS = {contrast["name"]: contrast["name"] for contrast in config["contrasts"]}
-COMPOSITION_FIGURES = {
-    f"{contrast['name']}.{parent}": f"{contrast['name']}, {PARENTS[parent]}"
-    for contrast in config["contrasts"]
-    for parent in contrast["parents"]
-} or {parent: PARENTS[parent] for parent in MAPS}
-EXPANSION_FIGURES = CONTRASTS or {"overview": "all samples"}

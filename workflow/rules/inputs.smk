@@ -33,6 +33,8 @@ rule check_inputs:
     output:
         design="<results>/check_inputs/design.tsv",
         inputs="<results>/check_inputs/inputs.tsv",
+        populations="<results>/check_inputs/populations.tsv",
+        measures="<results>/check_inputs/measures.tsv",
         notes=report(
             "<results>/check_inputs/notes.tsv",
             caption="../report/check_inputs.rst",

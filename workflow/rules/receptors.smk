@@ -1,4 +1,4 @@
-# Needs: TCR files (and labels, where there are counts). Promises: chain quality, clonotypes within patients, expansion per sample.
+# Needs: TCR files (and labels, where there are counts). Promises: chain quality, clonotypes, expansion and diversity per sample.
 rule load_receptors:
     input:
         design="<results>/check_inputs/design.tsv",
@@ -66,6 +66,7 @@ rule measure_expansion:
     output:
         metrics="<results>/measure_expansion/metrics.tsv",
         by_subset="<results>/measure_expansion/by_subset.tsv",
+        values="<results>/measure_expansion/values.tsv",
     log:
         "<logs>/measure_expansion.log",
     benchmark:
@@ -80,3 +81,32 @@ rule measure_expansion:
         code=code_of("measure_expansion"),
     script:
         "../../scripts/measure_expansion.py"
+
+
+rule measure_repertoires:
+    input:
+        files=PLAN.files("bulk_tcr"),
+        design="<results>/check_inputs/design.tsv",
+    output:
+        metrics="<results>/measure_repertoires/metrics.tsv",
+        depths=report(
+            "<results>/measure_repertoires/depths.tsv",
+            caption="../report/measure_repertoires.rst",
+            category="6 Quality",
+            labels={"Result": "Depth of the bulk repertoires (table)"},
+        ),
+        values="<results>/measure_repertoires/values.tsv",
+    log:
+        "<logs>/measure_repertoires.log",
+    benchmark:
+        "<benchmarks>/measure_repertoires.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(8000),
+    params:
+        settings=lookup("measure_repertoires", within=config),
+        seed=seed_of(config["seed"], "measure_repertoires"),
+        code=code_of("measure_repertoires"),
+    script:
+        "../../scripts/measure_repertoires.py"

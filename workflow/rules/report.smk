@@ -4,8 +4,11 @@ rule report_cohort:
         design="<results>/check_inputs/design.tsv",
         notes="<results>/check_inputs/notes.tsv",
         steps=STEPS,
-        contrasts=COMPOSITION_CONTRASTS,
-        expansion_contrasts=EXPANSION_CONTRASTS,
+        contrasts=MERGED,
+        null=NULL_RUNS,
+        swept=DEFINITIONS,
+        claims=LEDGER,
+        expression=EXPRESSION,
         metrics=METRICS,
         chain_qc=CHAIN_QC,
         recovery=RECOVERY,
@@ -172,12 +175,10 @@ rule draw_clonotypes:
 rule draw_expansion:
     input:
         metrics="<results>/measure_expansion/metrics.tsv",
-        differences="<results>/compare_expansion/differences.tsv",
-        contrasts="<results>/compare_expansion/contrasts.tsv",
     output:
         figures(
             "draw_expansion",
-            EXPANSION_FIGURES,
+            {"overview": "all samples"},
             "4 T-cell clones",
             "Clonal expansion by patient",
         ),
@@ -195,6 +196,147 @@ rule draw_expansion:
         code=code_of("draw_expansion"),
     script:
         "../../scripts/draw_expansion.py"
+
+
+rule draw_values:
+    input:
+        differences="<results>/compare_values/{layer}/differences.tsv",
+        contrasts="<results>/compare_values/{layer}/contrasts.tsv",
+    output:
+        figures(
+            "draw_values",
+            VALUE_FIGURES,
+            "2 Responders and change",
+            "Patients",
+        ),
+    log:
+        "<logs>/draw_values/{layer}.log",
+    benchmark:
+        "<benchmarks>/draw_values/{layer}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_values", within=config),
+        study=PLAN.study,
+        code=code_of("draw_values"),
+    script:
+        "../../scripts/draw_values.py"
+
+
+rule draw_signatures:
+    input:
+        contrasts="<results>/compare_values/signatures/contrasts.tsv",
+        differences="<results>/compare_values/signatures/differences.tsv",
+        nulls="<results>/judge_signatures/nulls.tsv",
+        overlap="<results>/score_signatures/overlap.tsv",
+    output:
+        figures(
+            "draw_signatures",
+            SIGNATURE_FIGURES,
+            "2 Responders and change",
+            "Signatures",
+        ),
+    log:
+        "<logs>/draw_signatures.log",
+    benchmark:
+        "<benchmarks>/draw_signatures.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_signatures", within=config),
+        study=PLAN.study,
+        code=code_of("draw_signatures"),
+    script:
+        "../../scripts/draw_signatures.py"
+
+
+rule draw_expression:
+    input:
+        genes="<results>/compare_expression/genes.tsv.gz",
+        subsets="<results>/compare_expression/subsets.tsv",
+        differences="<results>/compare_expression/differences.tsv",
+    output:
+        figures(
+            "draw_expression",
+            EXPRESSION_FIGURES,
+            "2 Responders and change",
+            "Expression",
+        ),
+    log:
+        "<logs>/draw_expression.log",
+    benchmark:
+        "<benchmarks>/draw_expression.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_expression", within=config),
+        study=PLAN.study,
+        code=code_of("draw_expression"),
+    script:
+        "../../scripts/draw_expression.py"
+
+
+rule draw_robustness:
+    input:
+        contrasts="<results>/compare_composition/contrasts.tsv",
+        references="<results>/compare_composition/references.tsv",
+        models="<results>/model_composition/models.tsv",
+        labels="<results>/sweep_labels/labels.tsv",
+        stability="<results>/sweep_labels/stability.tsv",
+        definitions="<results>/sweep_definitions/definitions.tsv",
+    output:
+        figures(
+            "draw_robustness",
+            CONTRASTS,
+            "2 Responders and change",
+            "Robustness of composition",
+        ),
+    log:
+        "<logs>/draw_robustness.log",
+    benchmark:
+        "<benchmarks>/draw_robustness.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_robustness", within=config),
+        study=PLAN.study,
+        code=code_of("draw_robustness"),
+    script:
+        "../../scripts/draw_robustness.py"
+
+
+rule draw_claims:
+    input:
+        claims="<results>/judge_claims/claims.tsv",
+    output:
+        figures(
+            "draw_claims",
+            {"claims": "prior claims"},
+            "1 Summary",
+            "Claims ledger",
+        ),
+    log:
+        "<logs>/draw_claims.log",
+    benchmark:
+        "<benchmarks>/draw_claims.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_claims", within=config),
+        study=PLAN.study,
+        code=code_of("draw_claims"),
+    script:
+        "../../scripts/draw_claims.py"
 
 
 rule draw_cells:
@@ -303,7 +445,11 @@ rule draw_quality:
         "../../scripts/draw_quality.py"
 
 
-TARGETS = [rules.report_cohort.output, rules.draw_cohort.output]
+TARGETS = [
+    rules.report_cohort.output,
+    rules.draw_cohort.output,
+    rules.measure_endpoints.output,
+]
 if HAS_GEX:
     TARGETS += [
         rules.draw_quality.output,
@@ -315,7 +461,19 @@ if HAS_GEX:
     ]
 if HAS_TCR:
     TARGETS += [rules.draw_clonotypes.output, rules.draw_expansion.output]
+if CONTRASTS:
+    TARGETS += [
+        expand(rules.draw_values.output, layer=[n for n in VALUES if n != "signatures"])
+    ]
 if HAS_GEX and CONTRASTS:
-    TARGETS += [rules.draw_contrasts.output]
+    TARGETS += [
+        rules.draw_contrasts.output,
+        rules.draw_signatures.output,
+        rules.draw_expression.output,
+        rules.draw_robustness.output,
+        rules.model_expression.output.agreement,
+    ]
+if config["claims"]:
+    TARGETS += [rules.draw_claims.output]
 if HAS_RECOVERY:
     TARGETS += [rules.draw_recovery.output]

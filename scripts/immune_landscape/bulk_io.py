@@ -1,0 +1,382 @@
+"""Read bulk T-cell repertoires as AIRR, MiXCR, VDJtools, immunoSEQ and immunarch write them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.chain_tables import FLAGS, MISSING
+from immune_landscape.input_files import Place, open_text, reading, require_content
+from immune_landscape.text_files import quoted
+
+ROW_COLUMNS = ["junction", "junction_aa", "v_call", "j_call", "locus", "productive", "count"]
+#: immunoSEQ also writes these where nothing is known.
+_BLANK = frozenset([*MISSING, "unresolved", "unknown", "."])
+_SIGNS = str.maketrans("", "", "#._ ")
+#: Subgroups with one gene, which IMGT names without "-1".
+#: https://www.imgt.org/IMGTrepertoire/index.php?section=LocusGenes&repertoire=genetable&species=human&group=TRBV
+_LONE_TRBV = frozenset(map(str, (1, 2, 9, *range(13, 20), 26, 27, 28, 30)))
+_ADAPTIVE = re.compile(r"TCR([ABGD])([VDJ])0*(\d+|[A-C])(?:-0*(\d+)|-OR0*(\d+)_0*(\d+))?")
+_LOCUS = re.compile(r"TR[ABGD]|IG[HKL]")
+
+
+@dataclass(frozen=True)
+class Format:
+    """Columns of a kind of repertoire table, lower-case, without '#', blanks, dots and underscores.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    required, optional
+        Field -> columns that may hold it; the first with a value in the row counts.
+    counts
+        Column -> what it counts, preferred first.
+    """
+
+    name: str
+    required: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, str]
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def matches(self, columns: Iterable[str]) -> float:
+        """Return the share of the required fields that a table has."""
+        known = set(columns)
+        return sum(bool(known & set(names)) for names in self.required.values()) / len(self.required)
+
+
+FORMATS = (
+    Format(
+        "AIRR",
+        {
+            "junction": ("junction",),
+            "junction_aa": ("junctionaa",),
+            "v_call": ("vcall",),
+            "j_call": ("jcall",),
+            "productive": ("productive",),
+        },
+        # duplicate_count holds templates, UMIs or reads: https://docs.airr-community.org/en/stable/datarep/rearrangements.html
+        {"umicount": "UMIs", "duplicatecount": "copies", "consensuscount": "reads"},
+        {"locus": ("locus",), "repertoire": ("repertoireid",)},
+    ),
+    Format(
+        "MiXCR",
+        {
+            "junction": ("nseqcdr3", "nseqimputedcdr3"),
+            "junction_aa": ("aaseqcdr3", "aaseqimputedcdr3"),
+            "v_call": ("bestvgene", "bestvhit", "allvgenes", "allvhits", "allvhitswithscore"),
+            "j_call": ("bestjgene", "bestjhit", "alljgenes", "alljhits", "alljhitswithscore"),
+        },
+        {"uniquemoleculecount": "UMIs", "uniqueumicount": "UMIs", "readcount": "reads", "clonecount": "reads"},
+    ),
+    Format(
+        "immunoSEQ",
+        {
+            "junction": ("rearrangement", "nucleotide"),
+            "junction_aa": ("aminoacid",),
+            "v_call": ("vgene", "vgenename", "vfamily", "vfamilyname"),
+            "j_call": ("jgene", "jgenename", "jfamily", "jfamilyname"),
+            "frame": ("frametype", "sequencestatus"),
+            "start": ("vindex",),
+            "length": ("cdr3length",),
+        },
+        {
+            "templates": "templates",
+            "estimatednumbergenomes": "templates",
+            "count(templates)": "templates",
+            "count(templates/reads)": "templates or reads",
+            "reads": "reads",
+            "seqreads": "reads",
+            "count(reads)": "reads",
+        },
+        {"repertoire": ("samplename",)},
+    ),
+    Format(
+        "VDJtools",
+        {
+            "junction": ("cdr3nt", "nsequence"),
+            "junction_aa": ("cdr3aa", "aasequence"),
+            "v_call": ("v", "vsegments"),
+            "j_call": ("j", "jsegments"),
+        },
+        {"count": "reads or UMIs", "seqcount": "reads or UMIs"},
+    ),
+    Format(
+        "immunarch",
+        {
+            "junction": ("cdr3nt",),
+            "junction_aa": ("cdr3aa",),
+            "v_call": ("vname",),
+            "j_call": ("jname",),
+        },
+        {"clones": "reads or UMIs"},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class BulkRepertoire:
+    """Rearrangements of one sample.
+
+    Attributes
+    ----------
+    rows
+        One row per rearrangement in file order: junction (nucleotides of the CDR3 with its conserved ends),
+        junction_aa, v_call and j_call (IMGT gene, no allele), locus, each empty where unknown; productive (bool);
+        count (whole number).
+    format
+        Kind of table.
+    count_column
+        Column that was counted, as the file names it.
+    counted
+        What it counts: templates, UMIs, reads, ...
+    """
+
+    rows: pd.DataFrame
+    format: str
+    count_column: str
+    counted: str
+
+
+def read_bulk(place: Place) -> BulkRepertoire:
+    """Read a bulk repertoire table, told by its columns.
+
+    Parameters
+    ----------
+    place
+        File, gzip-compressed or not, and sample.
+
+    Returns
+    -------
+    BulkRepertoire
+        Every row of the file, productive or not.
+
+    Raises
+    ------
+    InputError
+        When it is no repertoire table, lacks a column, holds several repertoires, or has a count that is missing or no
+        whole number; the column, what was found and what is expected are named.
+
+    Notes
+    -----
+    Templates and UMIs are preferred over reads. A column of counts without any value, as immunoSEQ leaves for old
+    samples, is passed over. MiXCR, VDJtools and immunarch do not tell what is productive: there it is a junction in
+    frame without stop. immunoSEQ gives the whole read, out of which the junction is cut.
+    """
+    require_content(place, "text", f"a repertoire table of {_names()}")
+    with reading(place, "the repertoire"):
+        with open_text(place.path) as lines:
+            header = next(lines, "").rstrip("\n")
+        separator = "\t" if "\t" in header else ","
+        given = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+        plain = {_plain(name): name for name in reversed(given)}
+        kind = _format_of(plain, given, place)
+        wanted = [*kind.required.values(), *kind.optional.values(), tuple(kind.counts)]
+        kept = [given.index(plain[name]) for names in wanted for name in names if name in plain]
+        table = _read_columns(place.path, separator, given, sorted(set(kept)))
+    count, column = _counts(table, kind, plain, given, place)
+    named = {**kind.required, **kind.optional}
+    fields = {name: _first(table, names, plain) for name, names in named.items()}
+    _refuse_several(fields.get("repertoire"), place)
+    rows = _rows(fields, place)
+    return BulkRepertoire(rows.assign(count=count)[ROW_COLUMNS], kind.name, plain[column], kind.counts[column])
+
+
+def read_repertoires(design: pd.DataFrame) -> Iterator[tuple[str, BulkRepertoire]]:
+    """Read the bulk repertoires of a cohort one by one.
+
+    Parameters
+    ----------
+    design
+        One row per sample: sample, bulk_tcr (path; empty for none).
+
+    Yields
+    ------
+    tuple
+        Sample and its repertoire.
+    """
+    paths = design["bulk_tcr"].fillna("").astype(str)
+    for sample, path in zip(design["sample"].astype(str), paths, strict=True):
+        if path:
+            yield sample, read_bulk(Place(Path(path), sample))
+
+
+def _plain(name: str) -> str:
+    return name.strip('"').lower().translate(_SIGNS)
+
+
+def _names() -> str:
+    return ", ".join(kind.name for kind in FORMATS)
+
+
+def _format_of(plain: Mapping[str, str], given: list[str], place: Place) -> Format:
+    """Take the format with most of its columns here, and require them all."""
+    kind = max(FORMATS, key=lambda kind: kind.matches(plain))
+    missing = [names for names in kind.required.values() if not set(names) & set(plain)]
+    if kind.matches(plain) < 0.5:
+        raise place.error(f"has the columns {quoted(given, 20)}; expected those of {_names()}")
+    if missing:
+        words = "; ".join(f"one of {quoted(names, 10)}" for names in missing)
+        raise place.error(f"looks like {kind.name} but lacks {words}; found {quoted(given, 60)}")
+    if not set(kind.counts) & set(plain):
+        allowed = quoted(list(kind.counts), 10)
+        raise place.error(
+            f"has no column of counts: {kind.name} needs one of {allowed} (case, blanks, dots and underscores do not "
+            f"matter); found {quoted(given, 60)}"
+        )
+    return kind
+
+
+def _read_columns(path: Path, separator: str, given: list[str], kept: list[int]) -> pd.DataFrame:
+    with open_text(path) as lines:
+        table = pd.read_csv(
+            lines,
+            sep=separator,
+            header=None,
+            names=range(len(given)),
+            index_col=False,
+            skiprows=1,
+            usecols=kept,
+            dtype=str,
+            keep_default_na=False,
+        )
+    return table.rename(columns=dict(enumerate(given)))
+
+
+def _first(table: pd.DataFrame, names: Iterable[str], plain: Mapping[str, str]) -> pd.Series:
+    """Return the first of some columns with a value, row by row; empty where none has one."""
+    found = pd.Series("", index=table.index, dtype=object)
+    for name in names:
+        if name in plain:
+            column = _clean(table[plain[name]])
+            found = found.where(found != "", column)
+    return found
+
+
+def _clean(column: pd.Series) -> pd.Series:
+    return _per_text(column.astype(object).where(column.notna(), ""), _stripped)
+
+
+def _stripped(text: str) -> str:
+    bare = text.strip()
+    return "" if bare in _BLANK else bare
+
+
+def _counts(
+    table: pd.DataFrame, kind: Format, plain: Mapping[str, str], given: list[str], place: Place
+) -> tuple[np.ndarray, str]:
+    """Return the counts of the first column of counts that has any, and its plain name."""
+    for name in kind.counts:
+        column = _clean(table[plain[name]]) if name in plain else pd.Series(dtype=object)
+        if len(column) and not (column == "").all():
+            return _whole_numbers(column, plain[name], place), name
+    present = [plain[name] for name in kind.counts if name in plain]
+    if len(table):
+        raise place.error(f"has no value in the column{'s' * (len(present) > 1)} {quoted(present)} of counts")
+    raise place.error(f"has no row below the header {quoted(given, 10)}")
+
+
+def _whole_numbers(column: pd.Series, name: str, place: Place) -> np.ndarray:
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    bad = ~((numbers >= 0) & (numbers % 1 == 0) & np.isfinite(numbers))
+    if bad.any():
+        first = int(np.argmax(bad.to_numpy()))
+        found = f"'{column.iloc[first]}'" if column.iloc[first] else "empty"
+        # The header is line 1.
+        where = f"line {first + 2}: {name} is {found} ({int(bad.sum())} such lines)"
+        raise place.error(f"{where}, expected a whole number from 0")
+    return numbers.to_numpy().astype(np.int64)
+
+
+def _refuse_several(repertoires: pd.Series | None, place: Place) -> None:
+    names = [] if repertoires is None else [name for name in repertoires.unique() if name]
+    if len(names) > 1:
+        raise place.error(f"holds {len(names)} repertoires ({quoted(names)}); expected one file per sample")
+
+
+def _rows(fields: Mapping[str, pd.Series], place: Place) -> pd.DataFrame:
+    rows = pd.DataFrame({name: fields[name] for name in ("junction", "junction_aa")})
+    rows["junction"] = rows["junction"].str.upper()
+    if "start" in fields:
+        rows["junction"] = _cut_junctions(rows["junction"], fields["start"], fields["length"])
+    named = {name: _per_text(fields[name], name_gene) for name in ("v_call", "j_call")}
+    rows = rows.assign(**named)
+    rows["locus"] = _loci([fields["locus"]] if "locus" in fields else [], *named.values())
+    rows["productive"] = _productive(fields, rows, place)
+    return rows
+
+
+def _per_text(column: pd.Series, function: Callable[[str], str]) -> pd.Series:
+    """Apply a function once to each distinct text."""
+    codes, texts = pd.factorize(column)
+    return pd.Series(np.array([function(text) for text in texts], dtype=object)[codes], index=column.index)
+
+
+def _loci(given: list[pd.Series], v_call: pd.Series, j_call: pd.Series) -> pd.Series:
+    """Take the locus as given, and otherwise from the V and then the J gene."""
+    found = pd.Series("", index=v_call.index, dtype=object)
+    for column in (*given, v_call, j_call):
+        found = found.where(found != "", _per_text(column, _locus))
+    return found
+
+
+def _locus(text: str) -> str:
+    found = _LOCUS.match(text.upper())
+    return found.group(0) if found else ""
+
+
+def name_gene(call: str) -> str:
+    """Return the first gene of a call as IMGT names it, without allele and score.
+
+    Parameters
+    ----------
+    call
+        Such as ``TRBV12-4*01(1260),TRBV12-3``, ``TRBV12-4, TRBV12-3`` or ``TCRBV12-04*01``.
+
+    Returns
+    -------
+    str
+        Such as ``TRBV12-4``; a family where no more is known, and empty for an empty call.
+    """
+    gene = re.split(r"[,;*(]", call, maxsplit=1)[0].strip().upper()
+    found = _ADAPTIVE.fullmatch(gene)
+    if not found:
+        return gene
+    chain, segment, family, member, chromosome, orphon = found.groups()
+    name = f"TR{chain}{segment}{family}"
+    if chromosome:
+        return f"{name}/OR{chromosome}-{orphon}"
+    lone = chain == "B" and segment == "V" and family in _LONE_TRBV and member == "1"
+    return name if member is None or lone else f"{name}-{member}"
+
+
+def _cut_junctions(reads: pd.Series, starts: pd.Series, lengths: pd.Series) -> pd.Series:
+    """Cut the junction out of each read; a read without a place for it stays whole, to tell clones apart."""
+    at = pd.to_numeric(starts, errors="coerce").to_numpy(dtype=float)
+    span = pd.to_numeric(lengths, errors="coerce").to_numpy(dtype=float)
+    known = (at >= 0) & (span > 0)
+    begin, end = np.where(known, at, 0).astype(int), np.where(known, at + span, 10**9).astype(int)
+    cut = [read[first:last] for read, first, last in zip(reads, begin, end, strict=True)]
+    return pd.Series(cut, index=reads.index, dtype=object)
+
+
+def _productive(fields: Mapping[str, pd.Series], rows: pd.DataFrame, place: Place) -> np.ndarray:
+    if "frame" in fields:
+        return fields["frame"].str.lower().eq("in").to_numpy(dtype=bool)
+    if "productive" not in fields:
+        in_frame = rows["junction"].str.len() % 3 == 0
+        return (in_frame & rows["junction_aa"].str.fullmatch(r"[A-Za-z]+")).to_numpy(dtype=bool)
+    given = fields["productive"]
+    flags = given.str.lower().map(FLAGS)
+    bad = flags.isna() & (given != "")
+    if bad.any():
+        first = int(np.argmax(bad.to_numpy()))
+        where = f"line {first + 2}: productive is '{given.iloc[first]}' ({int(bad.sum())} such lines)"
+        raise place.error(f"{where}, expected true, false, T, F or nothing")
+    return flags.eq(True).to_numpy(dtype=bool)

@@ -1,0 +1,216 @@
+"""Diversity and clonal homeostasis of a repertoire, and what subsampling makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.value_tables import VALUE_COLUMNS
+
+CLASSES = ("rare", "small", "medium", "large", "hyperexpanded")
+"""Classes of clonal homeostasis, by the frequency of a clonotype."""
+
+CUTOFFS = {"": (1e-5, 1e-4, 1e-3, 1e-2), "_screpertoire": (1e-4, 1e-3, 1e-2, 1e-1)}
+"""Ending of a metric's name -> upper bounds of all classes but the last, which ends at 1.
+
+Without ending those of immunarch 0.9.1 (R/clonality.R, ``repClonality``), else those of scRepertoire 2.6.1
+(R/clonalHomeostasis.R): the same names ten times as high, so that a clonotype of 2 % is hyperexpanded in one and large
+in the other. Classes are half-open: lower < frequency <= upper.
+"""
+
+HOMEOSTASIS = tuple(f"homeo_{name}{suffix}" for suffix in CUTOFFS for name in CLASSES)
+
+UNITS = {
+    "top_clone_share": "fraction",
+    "gini_simpson": "index",
+    "pielou": "index",
+    "clonality": "index",
+    "hill_0": "effective clonotypes",
+    "hill_1": "effective clonotypes",
+    "hill_2": "effective clonotypes",
+    **dict.fromkeys(HOMEOSTASIS, "fraction"),
+}
+"""Metric of any repertoire and the unit of its value; all depend on depth."""
+
+METRICS = tuple(UNITS)
+INTERVAL = (0.025, 0.975)
+
+# A draw template by template takes longer than one clonotype by clonotype above so many swaps per clonotype (timed),
+# and too much memory above so many templates.
+_SWAPS_PER_CLONE = 5
+_MOST_TEMPLATES = 20_000_000
+_BLOCK = 20_000_000
+
+
+def diversity(counts: np.ndarray) -> dict[str, float]:
+    """Compute the diversity and the homeostasis of one repertoire.
+
+    Parameters
+    ----------
+    counts
+        (clonotypes,) cells or templates of each clonotype, whole numbers; zeros are ignored.
+
+    Returns
+    -------
+    dict
+        Value of each of `METRICS`; NaN where undefined: everything for an empty repertoire, Pielou evenness and
+        clonality for a single clonotype, and classes that `reported_classes` refuses.
+
+    References
+    ----------
+    Hill 1973, doi:10.2307/1934352; Jost 2006, doi:10.1111/j.2006.0030-1299.14714.x.
+    """
+    # Few sizes are shared by many clonotypes: all sums run over the distinct sizes.
+    clones = np.bincount(np.asarray(counts, dtype=np.int64), minlength=1)
+    clones[0] = 0
+    sizes = np.flatnonzero(clones)
+    clones = clones[sizes]
+    if not len(sizes):
+        return dict.fromkeys(METRICS, np.nan)
+    share = sizes / (sizes @ clones)
+    entropy = max(0.0, float(-(clones * share * np.log(share)).sum()))
+    concentration = float((clones * share**2).sum())
+    richness = int(clones.sum())
+    evenness = entropy / np.log(richness) if richness > 1 else np.nan
+    return {
+        "top_clone_share": float(share[-1]),
+        "gini_simpson": 1 - concentration,
+        "pielou": evenness,
+        "clonality": 1 - evenness,
+        "hill_0": float(richness),
+        "hill_1": float(np.exp(entropy)),
+        "hill_2": 1 / concentration,
+        **homeostasis(sizes, clones),
+    }
+
+
+def homeostasis(sizes: np.ndarray, clones: np.ndarray) -> dict[str, float]:
+    """Compute the share of the repertoire that each class of clonotypes holds.
+
+    Parameters
+    ----------
+    sizes
+        (sizes,) cells or templates of a clonotype.
+    clones
+        (sizes,) clonotypes of that size.
+
+    Returns
+    -------
+    dict
+        Sum of the frequencies in each class (`HOMEOSTASIS`), NaN where `reported_classes` refuses it.
+    """
+    total = sizes @ clones
+    found: dict[str, float] = {}
+    for suffix, bounds in CUTOFFS.items():
+        place = np.searchsorted(bounds, sizes / total, side="left")
+        space = np.bincount(place, sizes * clones / total, minlength=len(CLASSES))
+        shares = np.where(reported_classes(bounds, int(total)), space, np.nan)
+        found |= {f"homeo_{name}{suffix}": float(share) for name, share in zip(CLASSES, shares, strict=True)}
+    return found
+
+
+def reported_classes(bounds: Sequence[float], depth: int) -> np.ndarray:
+    """Tell which classes a repertoire is deep enough for.
+
+    Parameters
+    ----------
+    bounds
+        Upper bounds of all classes but the last.
+    depth
+        Cells or templates.
+
+    Returns
+    -------
+    numpy.ndarray
+        (classes,) of bool. A class needs a lower bound above 2 / depth, or clonotypes seen once or twice would fall
+        into it. The first class has no lower bound: it is the rest, and is given where all others are.
+    """
+    deep = np.array([0.0, *bounds]) > 2 / depth
+    deep[0] = deep[1]
+    return deep
+
+
+def draw_counts(counts: np.ndarray, depth: int, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Draw templates of a repertoire without replacement.
+
+    Parameters
+    ----------
+    counts
+        (clonotypes,) templates of each clonotype.
+    depth
+        Templates in a draw, at most the sum of the counts.
+    draws
+        Number of draws.
+    rng
+        Source of the draws.
+
+    Yields
+    ------
+    numpy.ndarray
+        (clonotypes,) templates drawn.
+
+    Notes
+    -----
+    Multivariate hypergeometric by numpy: by swapping templates, or clonotype by clonotype where that is faster.
+    """
+    total = int(counts.sum())
+    few = min(depth, total - depth) <= _SWAPS_PER_CLONE * len(counts) and total <= _MOST_TEMPLATES
+    method: Literal["count", "marginals"] = "count" if few else "marginals"
+    block = max(1, _BLOCK // max(1, len(counts)))
+    for start in range(0, draws, block):
+        size = min(block, draws - start)
+        yield from rng.multivariate_hypergeometric(counts, depth, size, method=method)
+
+
+def summarise_draws(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and interval of metrics over draws.
+
+    Parameters
+    ----------
+    values
+        (draws, metrics).
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Mean, 2.5 and 97.5 % quantile of each metric; NaN where any draw is undefined.
+    """
+    low, high = np.quantile(values, INTERVAL, axis=0)
+    return values.mean(axis=0), low, high
+
+
+def compared_values(metrics: pd.DataFrame, scopes: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """Pick from a table of metrics the numbers that are compared between patients.
+
+    Parameters
+    ----------
+    metrics
+        Columns sample, scope, metric, value, low, high, standardised, unit.
+    scopes
+        Scopes wanted, in the order written.
+    names
+        Metrics wanted, in the order written.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `VALUE_COLUMNS`, one row per sample, scope and metric that the table holds; standardised values of metrics that
+        have them. A scope without any row has one row per sample without a value, so that it is told as not measured.
+    """
+    has_depth = metrics.groupby(["scope", "metric"])["standardised"].transform("any").astype(bool)
+    usable = metrics[metrics["standardised"].astype(bool) == has_depth]
+    tables = []
+    for scope, name in product(scopes, names):
+        rows = usable[(usable["scope"] == scope) & (usable["metric"] == name)]
+        if scope not in set(usable["scope"]):
+            samples = metrics.drop_duplicates("sample")
+            units = metrics.loc[metrics["metric"] == name, "unit"]
+            rows = samples.assign(scope=scope, metric=name, value=np.nan, low=np.nan, high=np.nan)
+            rows["unit"] = units.iloc[0] if len(units) else ""
+        tables.append(rows)
+    table = pd.concat(tables, ignore_index=True) if tables else metrics.head(0)
+    return table.rename(columns={"scope": "parent", "metric": "feature"})[VALUE_COLUMNS]

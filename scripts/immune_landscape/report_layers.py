@@ -1,0 +1,204 @@
+"""The part of the summary page that shows contrasts: what was found, layer by layer, and what could be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from immune_landscape.contrast_tests import is_significant
+from immune_landscape.display_text import (
+    counted,
+    format_effect,
+    format_p,
+    interval_name,
+    patients_of,
+    reach_of,
+    shown_feature,
+    shown_layer,
+    shown_parent,
+)
+from immune_landscape.draw_contrasts import question_of
+from immune_landscape.html_parts import Html, frame_table, interval_bar, join, table, tag
+from immune_landscape.verdicts import verdict_of
+
+NO_FINDING = "none significant after correction, which does not show that there is no difference"
+
+
+def brief_lines(contrasts: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+    """Write one sentence per contrast and layer of the primary family.
+
+    Parameters
+    ----------
+    contrasts
+        Table of `merge_contrasts.merge_contrasts`.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    list of str
+        In the order of the table.
+    """
+    primary = contrasts[contrasts["family"] == "primary"]
+    lines = []
+    for (_, layer), rows in primary.groupby(["contrast", "layer"], sort=False):
+        tested = rows[rows["status"] == "tested"]
+        alpha = float(study["alpha"])
+        hits = [_name(row, study) for row in tested.to_dict("records") if is_significant(row, alpha)]
+        untested = len(rows) - len(tested)
+        start = f"{shown_layer(str(layer))}, {question_of(rows, study)}: {counted(len(tested), 'feature')} tested"
+        start += f" ({untested} could not be)" if untested else ""
+        lines.append(f"{start}; associated after correction: {', '.join(hits)}." if hits else f"{start}; {NO_FINDING}.")
+    return lines
+
+
+def contrast_sections(contrasts: pd.DataFrame, study: Mapping[str, Any], *, primary: bool) -> Iterator[Html]:
+    """Write the tables of the primary families, or of all other rows, folded.
+
+    Parameters
+    ----------
+    contrasts
+        Table of `merge_contrasts.merge_contrasts`.
+    study
+        Facts of the cohort.
+    primary
+        Which of the two.
+
+    Yields
+    ------
+    Html
+        One part per layer and contrast.
+    """
+    chosen = contrasts[(contrasts["family"] == "primary") == primary]
+    for (layer, _, family), rows in chosen.groupby(["layer", "contrast", "family"], sort=False):
+        title = f"{shown_layer(str(layer))}: {question_of(rows, study)} ({family})"
+        rows = rows.assign(rank=rows["p"].fillna(2)).sort_values("rank", kind="stable")
+        content = _contrast_table(rows, study)
+        yield join([tag("h3", title), content]) if primary else tag("details", tag("summary", title), content)
+
+
+def _contrast_table(rows: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    alpha, interval = float(study["alpha"]), interval_name(study)
+    reach = _reach(rows)
+    lines = []
+    for row in rows.to_dict("records"):
+        significant = is_significant(row, alpha)
+        verdict = tag("span", verdict_of(row, study, alpha), class_=f"verdict {'yes' if significant else 'no'}")
+        parent = str(row["parent"])
+        whole = parent in ("", "all", "cells", "nan")
+        of = "" if whole else f"of {shown_parent(study, parent)}"
+        name = tag("span", _name(row, study), tag("i", of) if of else None, class_="item")
+        # Other layers have units of their own, so each row has a picture of its own scale.
+        own = reach if row["layer"] == "composition" else _reach(pd.DataFrame([row]))
+        bar = interval_bar(row, own, "#0F4C81" if significant else "#8A949E")
+        without = "–" if pd.isna(row["loo_flips"]) else f"{row['loo_flips']:.0f}"
+        p = [format_p(row["p"]), format_p(row["p_maxt"])]
+        lines.append([name, patients_of(row), bar, format_effect(row), *p, without, verdict])
+    names = ["Feature", "n", interval, f"Effect [{interval}]", "p", "p maxT", "Flips", "Verdict"]
+    return table(names, lines, numbers=(1, 3, 4, 5, 6))
+
+
+def _reach(rows: pd.DataFrame) -> float:
+    """Effect at the end of the small pictures; one very wide interval does not shrink the others."""
+    effects = float(rows["effect"].abs().max()) if rows["effect"].notna().any() else 0.0
+    return reach_of(effects, pd.concat([rows["ci_low"], rows["ci_high"]]), most=2.5) * 1.05 or 1.0
+
+
+def _name(row: Mapping[Any, Any], study: Mapping[str, Any]) -> str:
+    return shown_feature(study, str(row["layer"]), str(row["feature"]))
+
+
+def null_section(null: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    """Say what the same thresholds find in cohorts whose labels were permuted.
+
+    Parameters
+    ----------
+    null
+        Null tables of the layers, stacked, with ``layer``.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html
+        Table with findings and their means over permuted cohorts.
+    """
+    alpha = float(study["alpha"])
+    rows = [
+        [
+            shown_layer(str(row["layer"])),
+            str(row["contrast"]),
+            str(row["family"]),
+            f"{row['tests']:.0f}",
+            f"{row['found']:.0f}",
+            f"{row['null_mean_found']:.2f}",
+            "–" if pd.isna(row["found_corrected"]) else f"{row['found_corrected']:.0f}",
+            "–" if pd.isna(row["null_mean_corrected"]) else f"{row['null_mean_corrected']:.2f}",
+        ]
+        for row in null.to_dict("records")
+        if not pd.isna(row["null_mean_found"])
+    ]
+    names = ["Layer", "Contrast", "Family", "Tests", f"p ≤ {alpha:g}", "under permuted labels"]
+    names += [f"p maxT ≤ {alpha:g}", "under permuted labels"]
+    runs = int(null["runs"].max()) if len(null) else 0
+    text = f"Findings here, and their mean over {runs:,} cohorts with permuted labels: what luck alone would give."
+    return join([tag("p", text, class_="small"), table(names, rows, numbers=range(3, 8))])
+
+
+def definition_section(definitions: pd.DataFrame, contrasts: pd.DataFrame, study: Mapping[str, Any]) -> Html | None:
+    """Say how the findings of the primary family fare under other definitions of a responder.
+
+    Parameters
+    ----------
+    definitions
+        Table of `sweep_definitions.sweep_definitions`.
+    contrasts
+        Table of `merge_contrasts.merge_contrasts`.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html or None
+        One row per feature of the primary families that was tested.
+    """
+    alpha = float(study["alpha"])
+    keys = ["layer", "contrast", "parent", "feature"]
+    primary = contrasts[(contrasts["family"] == "primary") & (contrasts["status"] == "tested")]
+    swept = definitions.merge(primary[keys], on=keys).query("definition != 'as declared'")
+    if swept.empty:
+        return None
+    lines = []
+    for key, rows in swept.groupby(keys, sort=False):
+        moved = rows["definition"].str.endswith(" moved")
+        named = rows[~moved].sort_values("definition", kind="stable")
+        effects = "; ".join(
+            f"{row['definition']}: {row['effect']:+.2f} (n {row['n_a']:.0f} / {row['n_b']:.0f}, p {format_p(row['p'])})"
+            for row in named.to_dict("records")
+        )
+        flips = f"{(rows.loc[moved, 'p'] <= alpha).sum()} of {moved.sum()}"
+        name = shown_feature(study, str(key[0]), str(key[3]))
+        lines.append([name, f"{rows['same_sign'].mean():.0%}", flips, effects.replace("-", "−")])
+    names = ["Feature", "Same sign", f"p ≤ {alpha:g} when one borderline patient moves", "Other definitions"]
+    return table(names, lines, numbers=(1, 2))
+
+
+def expression_section(subsets: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    """Say how many genes differ in each subset, and whether the test is calibrated there.
+
+    Parameters
+    ----------
+    subsets
+        Second table of `compare_expression.compare_expression`.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html
+        The table, with display names.
+    """
+    named = subsets.assign(subset=[shown_parent(study, str(name)) for name in subsets["subset"]])
+    return frame_table(named, limit=200)

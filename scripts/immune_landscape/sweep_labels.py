@@ -1,0 +1,273 @@
+"""Repeat clustering, naming and comparison: does the answer hang on how cells were labelled?"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from immune_landscape.annotate_subsets import (
+    BranchScores,
+    anchor_counts,
+    match_values,
+    name_by_anchor,
+    name_by_score,
+    score_branch,
+    smooth_scores,
+)
+from immune_landscape.cluster_cells import MIN_CELLS, find_clusters, find_neighbours
+from immune_landscape.compare_composition import WHOLE, compare_composition
+from immune_landscape.contrast_tests import ContrastSettings
+from immune_landscape.measure_composition import measure_composition
+from immune_landscape.seeds import seed_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+LOG = logging.getLogger("immune_landscape")
+
+RUN_COLUMNS = ["run", "seed", "resolution", "representation", "annotator"]
+LABEL_COLUMNS = ["contrast", "parent", "subset", *RUN_COLUMNS, "effect", "p", "same_sign"]
+STABILITY_COLUMNS = [
+    "contrast", "parent", "subset", "runs", "distinct", "share_present", "share_same_sign", "share_nominal",
+    "effect_low", "effect_high",
+]  # fmt: skip
+KEYS = ["contrast", "parent", "subset"]
+MAX_LABELINGS = 10_000
+"""Labelings per comparison of the sweep: enough for p to two digits, which tells whether it stays nominal."""
+
+
+Stages = Mapping[str, Mapping[str, Any]]
+
+
+class BranchData(NamedTuple):
+    """What the labels of a branch were made of.
+
+    Attributes
+    ----------
+    counts
+        Cells of the branch x genes, raw counts.
+    reduction, clusters
+        As `reduce_cells` and `cluster_cells` return for the branch.
+    batch
+        Batch of each cell.
+    """
+
+    counts: AnnData
+    reduction: AnnData
+    clusters: AnnData
+    batch: pd.Series
+
+
+def sweep_labels(
+    branches: Mapping[str, BranchData],
+    frozen: pd.DataFrame,
+    design: pd.DataFrame,
+    tested: pd.DataFrame,
+    study: Mapping[str, Any],
+    stages: Stages,
+    seed: int,
+    *,
+    seeds: int,
+    resolution_factors: Sequence[float],
+    representations: Sequence[str],
+    annotators: Sequence[str],
+) -> dict[str, pd.DataFrame]:
+    """Label the cells of the branches anew in many ways, and compare composition each time.
+
+    Parameters
+    ----------
+    branches
+        Branch -> what its labels were made of.
+    frozen
+        Table of `define_labels`.
+    design
+        One row per sample.
+    tested
+        Table ``contrasts`` of `compare_composition` on the frozen labels; its tested rows are followed, but those of
+        lineages, which the sweep leaves as they are.
+    study
+        ``contrasts`` and ``tissues`` of the cohort, and ``testing``: fields of `contrast_tests.ContrastSettings`, of
+        whose labelings at most `MAX_LABELINGS` are looked at.
+    stages
+        Settings of `cluster_cells`, `annotate_subsets`, `measure_composition` and `compare_composition`.
+    seed
+        Seed of the sweep.
+    seeds
+        Leiden runs per resolution.
+    resolution_factors
+        What the resolution of each branch is multiplied by.
+    representations
+        ``integrated``: the stored graph. ``centred``: neighbours on principal components less the mean of their
+        batch, a second integration. ``pca``: neighbours without integration. Where nothing was integrated all are
+        the same and one is used.
+    annotators
+        ``cell``: scores smoothed over neighbours, as in `annotate_subsets`, so that only anchor genes look at the
+        clusters. ``cluster``: scores averaged over each cluster, so that every label hangs on the clustering.
+
+    Returns
+    -------
+    dict
+        ``labels``: one row per frozen row and run in which the subset was tested. ``stability``: one row per frozen
+        row: number of runs, number of `distinct` cell counts of the subset among them, share of runs in which it was
+        tested, and among these the share of the same sign as frozen and of p at most the level, and the range of the
+        effect. ``runs``: one row per run and branch, with the number of clusters and the adjusted Rand index of its
+        labels against the frozen ones.
+
+    Notes
+    -----
+    Labels are slugs given by rule, so those of a run match the frozen ones by name. All choices enter a run
+    together in both branches. Lineages, and with them the cells of each branch, are not swept.
+
+    References
+    ----------
+    Hubert and Arabie 1985, doi:10.1007/BF01908075 (adjusted Rand index).
+    """
+    spaces = _spaces_of(branches, representations)
+    tissues, testing = tuple(study["tissues"]), ContrastSettings(**study["testing"])
+    sweeps = {name: _Sweep.of(name, data, spaces, stages, tissues) for name, data in branches.items()}
+    quick = testing._replace(
+        intervals=False, max_exact=min(testing.max_exact, MAX_LABELINGS), draws=min(testing.draws, MAX_LABELINGS)
+    )
+    found: list[pd.DataFrame] = []
+    counted: list[pd.Series] = []
+    runs: list[dict[str, Any]] = []
+    for run, cells, told in _relabelled(sweeps, frozen, seed, seeds, resolution_factors, spaces, annotators):
+        composition = measure_composition(cells, design, **stages["measure_composition"])
+        composition = composition[composition["parent"] != WHOLE]
+        tables = compare_composition(
+            composition, design, study["contrasts"], quick, seed, **stages["compare_composition"]
+        )
+        rows = tables["contrasts"]
+        found.append(rows.loc[rows["status"] == "tested", [*KEYS, "effect", "p"]].assign(**run))
+        counted.append(composition.groupby(["parent", "subset"], sort=False)["cells"].agg(tuple))
+        runs += [run | facts for facts in told]
+    followed = tested[(tested["status"] == "tested") & (tested["parent"] != WHOLE)]
+    labels = _with_signs(pd.concat(found, ignore_index=True), followed)
+    stability = _stability_of(labels, followed, counted, testing.alpha)
+    columns = [*RUN_COLUMNS, "branch", "clusters", "ari"]
+    return {"labels": labels, "stability": stability, "runs": pd.DataFrame(runs, columns=columns)}
+
+
+def _spaces_of(branches: Mapping[str, BranchData], representations: Sequence[str]) -> list[str]:
+    """Leave out what equals the stored graph where nothing was integrated."""
+    if any(bool(data.reduction.uns["reduction"]["integrated"]) for data in branches.values()):
+        return list(representations)
+    LOG.info("nothing was integrated: one representation")
+    return ["integrated"]
+
+
+class _Sweep(NamedTuple):
+    """One branch with what stays the same between runs: by representation its graph, and labels by score alone."""
+
+    scored: BranchScores
+    anchors: pd.DataFrame
+    graphs: dict[str, AnnData]
+    named: dict[str, pd.Series]
+    resolution: float
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, branch: str, data: BranchData, spaces: Sequence[str], stages: Stages, tissues: tuple[str, ...]
+    ) -> _Sweep:
+        """Score the cells once, and build the graphs."""
+        settings = stages["annotate_subsets"]
+        scored = score_branch(data.counts, data.reduction, branch, tissues)
+        graphs = {space: _graph_of(data, space, stages["cluster_cells"]) for space in spaces}
+        named = {
+            space: _by_score(scored, smooth_scores(scored, graph.obsp["connectivities"]), settings)
+            for space, graph in graphs.items()
+        }
+        anchors = anchor_counts(data.counts, scored.types["anchor"])
+        return cls(scored, anchors, graphs, named, stages["cluster_cells"]["resolution"][branch], settings)
+
+    def cluster(self, space: str, factor: float, seed: int) -> pd.Series:
+        """Cluster the cells; a handful is one cluster, as in `cluster_cells`."""
+        graph = self.graphs[space]
+        if graph.n_obs < MIN_CELLS:
+            return pd.Series("0", index=graph.obs_names)
+        return find_clusters(graph, self.resolution * factor, seed)
+
+    def subsets(self, space: str, annotator: str, cluster: pd.Series) -> pd.Series:
+        """Return the subset of each cell."""
+        label = self.named[space]
+        if annotator == "cluster" and len(self.scored.scores.columns):
+            label = _by_score(self.scored, self.scored.scores.groupby(cluster).transform("mean"), self.settings)
+        floors = self.settings["anchor_fold"], self.settings["anchor_share"]
+        return name_by_anchor(label, cluster, match_values(self.anchors, cluster, self.scored.types["anchor"], *floors))
+
+
+def _by_score(scored: BranchScores, evidence: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Series:
+    floors = {name: settings[name] for name in ("min_score", "min_margin")}
+    return name_by_score(scored, evidence, **floors)["label"]
+
+
+def _graph_of(data: BranchData, space: str, settings: Mapping[str, Any]) -> AnnData:
+    stored = data.clusters[data.counts.obs_names]
+    if space == "integrated" or not data.reduction.uns["reduction"]["integrated"] or stored.n_obs < MIN_CELLS:
+        return stored
+    points = pd.DataFrame(data.reduction[data.counts.obs_names].obsm["X_pca"], index=data.counts.obs_names)
+    if space == "centred":
+        points -= points.groupby(data.batch.loc[points.index]).transform("mean")
+    return find_neighbours(points, settings["n_neighbors"], settings["exact_below"], 0)
+
+
+def _relabelled(
+    sweeps: Mapping[str, _Sweep],
+    frozen: pd.DataFrame,
+    seed: int,
+    seeds: int,
+    factors: Sequence[float],
+    spaces: Sequence[str],
+    annotators: Sequence[str],
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame, list[dict[str, Any]]]]:
+    """Yield each run's facts, its cells, and what is told of its branches."""
+    for space, factor, number in product(spaces, factors, range(1, seeds + 1)):
+        clusters = {
+            name: sweep.cluster(space, factor, seed_of(seed, name, space, f"{factor:g}", str(number)))
+            for name, sweep in sweeps.items()
+        }
+        for annotator in annotators:
+            cells, told = frozen.copy(), []
+            for name, sweep in sweeps.items():
+                subset = sweep.subsets(space, annotator, clusters[name])
+                cells.loc[subset.index, "subset"] = subset
+                ari = _agreement(frozen.loc[subset.index, "subset"], subset)
+                told.append({"branch": name, "clusters": clusters[name].nunique(), "ari": ari})
+            run = f"{space}_{annotator}_r{factor:g}_s{number}"
+            yield dict(zip(RUN_COLUMNS, [run, number, factor, space, annotator], strict=True)), cells, told
+
+
+def _agreement(frozen: pd.Series, subset: pd.Series) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(frozen, subset)) if len(subset) else float("nan")
+
+
+def _with_signs(found: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows that the frozen labels have too, and compare their signs."""
+    declared = followed[[*KEYS, "effect"]].rename(columns={"effect": "frozen"})
+    labels = declared.merge(found, on=KEYS, how="inner", validate="one_to_many")
+    same = np.sign(labels["effect"].to_numpy(dtype=float)) == np.sign(labels["frozen"].to_numpy(dtype=float))
+    return labels.assign(same_sign=same)[LABEL_COLUMNS]
+
+
+def _stability_of(
+    labels: pd.DataFrame, followed: pd.DataFrame, counted: Sequence[pd.Series], alpha: float
+) -> pd.DataFrame:
+    runs = len(counted)
+    counts = pd.concat(counted) if counted else pd.Series(dtype=object)
+    distinct = counts.groupby(level=[0, 1]).nunique()
+    rows = []
+    by_row = dict(iter(labels.groupby(KEYS, sort=False)))
+    for key in followed[KEYS].itertuples(index=False, name=None):
+        own = by_row.get(key, labels.iloc[:0])
+        shares = (own["same_sign"].mean(), (own["p"] <= alpha).mean()) if len(own) else (np.nan, np.nan)
+        ends = own["effect"].min(), own["effect"].max()
+        rows.append((*key, runs, distinct.get(key[1:], 0), len(own) / max(runs, 1), *shares, *ends))
+    return pd.DataFrame(rows, columns=STABILITY_COLUMNS)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from scipy import stats
+from values_tables import TESTING, VISITS, cohort, contrast, is_responder, of
+
+from immune_landscape.compare_values import DIFFERENCE_COLUMNS, compare_values
+from immune_landscape.contrast_tests import contrast_columns
+from immune_landscape.permutation import permute_labels
+
+
+def compare(values, design, *contrasts, layer="measures", **changes):
+    tables = compare_values(values, design, contrasts, layer, TESTING._replace(**changes), 1)
+    assert list(tables) == ["contrasts", "differences", "influence", "null"]
+    return tables
+
+
+def row_of(tables, feature):
+    (row,) = tables["contrasts"].query("feature == @feature").to_dict("records")
+    return row
+
+
+def test_the_change_is_compared_as_by_hand():
+    values, design = cohort()
+    tables = compare(values, design, contrast())
+    change = (of(values, "m2", "on") - of(values, "m2", "pre")).to_numpy()
+    row = row_of(tables, "m2")
+    assert tables["contrasts"].columns.tolist() == contrast_columns("feature")
+    assert row["effect"] == pytest.approx(change[:4].mean() - change[4:].mean())
+    assert row["statistic"] == pytest.approx(stats.ttest_ind(change[:4], change[4:], equal_var=False).statistic)
+    assert row["p"] == permute_labels(change, is_responder(), 0).p[0]
+    assert row["ci_low"] < row["effect"] < row["ci_high"]
+
+
+def test_differences_carry_measurement_intervals_and_units():
+    values, design = cohort()
+    own = compare(values, design, contrast())["differences"].query("feature == 'm1'")
+    assert own.columns.tolist() == DIFFERENCE_COLUMNS
+    np.testing.assert_allclose(own["before_low"], own["before"] - 0.1)
+    np.testing.assert_allclose(own["after_high"], own["after"] + 0.1)
+    assert set(own["unit"]) == {"u"}
+
+
+def test_a_patient_without_a_value_is_named_and_left_out_of_that_feature_alone():
+    values, design = cohort()
+    gone = (values["sample"] == "p9_on") & (values["feature"] == "m1")
+    tables = compare(values[~gone], design, contrast())
+    assert (row_of(tables, "m1")["n_b"], row_of(tables, "m2")["n_b"]) == (5, 6)
+    assert "left out for want of a value: p9" in row_of(tables, "m1")["note"]
+    assert len(tables["differences"].query("feature == 'm1'")) == 9
+
+
+def test_the_family_is_what_the_contrast_declares_for_the_layer():
+    values, design = cohort()
+    named = compare(values, design, contrast(features={"measures": ["all/m1"]}))
+    assert np.isfinite(row_of(named, "m1")["p_maxt"])
+    assert row_of(named, "m1")["p_maxt"] == row_of(named, "m1")["p"]
+    outside = row_of(named, "m2")
+    assert np.isnan(outside["p_maxt"])
+    assert (outside["family"], np.isfinite(outside["p"])) == ("exploratory", True)
+    elsewhere = compare(values, design, contrast(features={"expansion": ["clonality"]}))
+    assert elsewhere["contrasts"]["p_maxt"].notna().all()
+
+
+@pytest.mark.parametrize(
+    ("summary", "weights"),
+    [("last", (-1, 0, 1)), ("mean", (-1, 0.5, 0.5)), ("slope", (-0.5, 0, 0.5))],
+)
+def test_several_targets_become_one_number(summary, weights):
+    values, design = cohort()
+    keys = {"target": "", "targets": ["on", "late"], "summary": summary}
+    row = row_of(compare(values, design, contrast(**keys)), "m1")
+    number = sum(weight * of(values, "m1", visit) for weight, visit in zip(weights, VISITS, strict=True)).to_numpy()
+    assert row["effect"] == pytest.approx(number[:4].mean() - number[4:].mean())
+    assert f"{summary} of the targets present (on 10 of 10, late 10 of 10 patients)" in row["note"]
+
+
+def test_of_several_targets_the_last_present_is_taken_and_the_gap_told():
+    values, design = cohort()
+    values = values[values["sample"] != "p0_late"]
+    keys = {"target": "", "targets": ["on", "late"]}
+    row = row_of(compare(values, design, contrast(**keys)), "m1")
+    last = of(values, "m1", "late").reindex([f"p{i}" for i in range(10)])
+    last["p0"] = of(values, "m1", "on")["p0"]
+    change = (last - of(values, "m1", "pre")).to_numpy()
+    assert row["effect"] == pytest.approx(change[:4].mean() - change[4:].mean())
+    assert "late 9 of 10 patients" in row["note"]
+
+
+def test_light_mode_leaves_effect_and_p_and_nothing_slow():
+    values, design = cohort()
+    full, light = (compare(values, design, contrast(), intervals=wanted) for wanted in (True, False))
+    for name in ("effect", "p", "p_maxt"):
+        np.testing.assert_array_equal(full["contrasts"][name], light["contrasts"][name])
+    assert light["influence"].empty
+    assert light["null"].empty
+    assert np.isinf(light["contrasts"]["ci_low"]).all()
+
+
+def test_one_patient_who_carries_a_finding_is_named():
+    values, design = cohort(6, 8, shift=0.0)
+    carried = (values["sample"] == "p2_on") & (values["feature"] == "m1")
+    values.loc[carried, "value"] += 40
+    row = row_of(compare(values, design, contrast()), "m1")
+    assert row["loo_patient"] == "p2"
+    assert row["loo_low"] < row["effect"] / 2
+
+
+def test_no_values_give_empty_tables():
+    values, design = cohort()
+    tables = compare(values.iloc[:0], design, contrast())
+    assert all(table.empty for table in tables.values())
+
+
+def test_a_planted_change_is_found_and_the_null_run_counts_it():
+    values, design = cohort(6, 13, shift=4.0)
+    tables = compare(values, design, contrast(features={"measures": ["m1"]}))
+    assert row_of(tables, "m1")["p_maxt"] <= 0.05
+    null = tables["null"].set_index("family")
+    assert null.loc["primary", "found_corrected"] == 1
+    assert null.loc["primary", "null_mean_corrected"] == pytest.approx(0.05, abs=0.03)

@@ -1,0 +1,108 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import beta
+
+from immune_landscape.measure_endpoints import COLUMNS, NOT_GIVEN, measure_endpoints
+
+STUDY = {"time_unit": "months"}
+BEST = ["CR"] + ["PR"] * 5 + ["SD"] * 8 + ["PD"] * 5
+
+
+def design(best=tuple(BEST), **columns):
+    patients = [f"P{at:02d}" for at in range(len(best))]
+    times = np.arange(1, len(best) + 1) / 2
+    table = pd.DataFrame(
+        {"patient": patients, "best_response": list(best), "evaluable": "yes", "arm": "a"}
+        | {"pfs_time": times, "pfs_event": 1, "os_time": times + 4, "os_event": 1}
+        | columns
+    )
+    # Two samples a patient, as in the design table of a cohort.
+    return pd.concat([table.assign(visit=visit) for visit in ("before", "after")], ignore_index=True)
+
+
+def row(table, endpoint, population="evaluable", arm="all"):
+    found = table.query("endpoint == @endpoint and population == @population and arm == @arm")
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def measured(table=None, level=0.95):
+    return measure_endpoints(design() if table is None else table, STUDY, level=level)
+
+
+def test_rates_of_the_reference_trial():
+    table = measured()
+    assert table.columns.tolist() == COLUMNS
+    orr, dcr = row(table, "orr"), row(table, "dcr")
+    assert (orr["n"], orr["events"], round(orr["estimate"], 3)) == (19, 6, 0.316)
+    assert (round(orr["low"], 3), round(orr["high"], 3)) == (0.126, 0.566)
+    assert (dcr["events"], round(dcr["estimate"], 3)) == (14, 0.737)
+    assert (round(dcr["low"], 3), round(dcr["high"], 3)) == (0.488, 0.909)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_intervals_are_those_of_the_beta_distribution(level):
+    orr = row(measured(level=level), "orr")
+    tail = (1 - level) / 2
+    assert orr["low"] == pytest.approx(beta.ppf(tail, 6, 14))
+    assert orr["high"] == pytest.approx(beta.ppf(1 - tail, 7, 13))
+
+
+def test_medians_are_in_the_unit_of_the_cohort():
+    pfs = row(measured(), "pfs")
+    # Without censoring the median of the curve is that of the times.
+    assert (pfs["estimate"], pfs["unit"], pfs["n"], pfs["events"]) == (5.0, "months", 19, 19)
+    assert pfs["low"] < 5.0 < pfs["high"]
+    assert row(measured(), "os")["estimate"] == 9.0
+
+
+def test_patients_without_an_assessed_response_count_among_all_treated_only():
+    table = measured(design(best=[*BEST, "NE", "", "PR"], evaluable=["yes"] * 21 + ["no"]))
+    assert (row(table, "orr")["n"], row(table, "orr")["events"]) == (19, 6)
+    everybody = row(table, "orr", "all_treated")
+    assert (everybody["n"], everybody["events"]) == (22, 7)
+    assert row(table, "pfs")["n"] == 19
+    assert row(table, "pfs", "all_treated")["n"] == 22
+
+
+def test_arms_are_added_when_there_are_several():
+    assert set(measured()["arm"]) == {"all"}
+    arms = ["x"] * 10 + ["y"] * 9
+    table = measured(design(arm=arms))
+    assert set(table["arm"]) == {"all", "x", "y"}
+    assert (row(table, "orr", arm="x")["n"], row(table, "orr", arm="x")["events"]) == (10, 6)
+    assert (row(table, "orr", arm="y")["n"], row(table, "orr", arm="y")["events"]) == (9, 0)
+    assert row(table, "orr", arm="y")["low"] == 0
+
+
+def test_a_masked_cohort_has_rows_without_numbers():
+    blank = dict.fromkeys(("pfs_time", "pfs_event", "os_time", "os_event"), np.nan)
+    table = measured(design(best=[""] * 19, evaluable="", arm="", **blank))
+    assert set(table["method"]) == {NOT_GIVEN}
+    assert table["estimate"].isna().all()
+    assert (table["n"] == 0).all()
+    assert set(table["endpoint"]) == {"orr", "dcr", "pfs", "os"}
+
+
+def test_absent_columns_are_not_given():
+    table = measured(design()[["patient", "os_time", "os_event"]])
+    given = table[table["method"] != NOT_GIVEN]
+    assert given[["endpoint", "population"]].to_numpy().tolist() == [["os", "all_treated"]]
+
+
+def test_patients_without_a_time_or_flag_do_not_enter_a_curve():
+    times = np.arange(1, 20, dtype=float)
+    times[0] = np.nan
+    flags = np.ones(19)
+    flags[[1, 2]] = np.nan, 0
+    pfs = row(measured(design(pfs_time=times, pfs_event=flags)), "pfs")
+    assert (pfs["n"], pfs["events"]) == (17, 16)
+
+
+def test_a_median_that_is_not_reached_is_infinite():
+    pfs = row(measured(design(pfs_event=[1] + [0] * 18)), "pfs")
+    assert math.isinf(pfs["estimate"])
+    assert math.isinf(pfs["high"])

@@ -1,0 +1,181 @@
+from math import comb
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from immune_landscape.bulk_io import ROW_COLUMNS, BulkRepertoire
+from immune_landscape.errors import InputError
+from immune_landscape.measure_repertoires import DEPTH_COLUMNS, METRIC_COLUMNS, measure_repertoires
+from immune_landscape.repertoire_metrics import METRICS, diversity
+from immune_landscape.value_tables import VALUE_COLUMNS
+
+SETTINGS = {"draws": 100, "min_templates": 60, "compared_metrics": ["clonality", "homeo_hyperexpanded"]}
+UNEVEN = [60, 24, 16, 10, 6, 4, 4] + [2] * 58
+
+
+def rearrangements(counts, **changes):
+    """Return one productive TRB rearrangement per count; `changes` are columns for all rows."""
+    rows = pd.DataFrame(
+        {
+            "junction": [f"TGT{'ACGT'[at % 4]}{at}" for at in range(len(counts))],
+            "junction_aa": "CAS",
+            "v_call": "TRBV9",
+            "j_call": "TRBJ2-7",
+            "locus": "TRB",
+            "productive": True,
+            "count": np.asarray(counts, dtype=np.int64),
+        }
+    )
+    return rows.assign(**changes)[ROW_COLUMNS]
+
+
+def repertoire(*tables):
+    return BulkRepertoire(pd.concat(tables, ignore_index=True), "AIRR", "umi_count", "UMIs")
+
+
+def design_of(*samples):
+    rows = [(sample, sample[0], f"v{sample[1:]}", "blood", "responder") for sample in samples]
+    return pd.DataFrame(rows, columns=["sample", "patient", "visit", "tissue", "response"])
+
+
+def measure(seed=0, settings=SETTINGS, **samples):
+    found = {
+        name: repertoire(rearrangements(given)) if isinstance(given, list) else given for name, given in samples.items()
+    }
+    return measure_repertoires(iter(found.items()), design_of(*samples), seed, **settings)
+
+
+def values_of(metrics, sample, *, standardised, column="value"):
+    rows = metrics[(metrics["sample"] == sample) & (metrics["standardised"] == standardised)]
+    return rows.set_index("metric")[column]
+
+
+def test_tables_have_a_row_per_sample_and_metric():
+    metrics, depths, values = measure(a1=UNEVEN, a2=[3] * 40)
+    assert list(metrics.columns) == METRIC_COLUMNS
+    assert list(depths.columns) == DEPTH_COLUMNS
+    assert list(values.columns) == VALUE_COLUMNS
+    assert len(metrics) == 2 * 2 * len(METRICS)
+    assert metrics[["patient", "visit", "tissue", "response"]].iloc[0].tolist() == ["a", "v1", "blood", "responder"]
+    raw = values_of(metrics, "a1", standardised=False)
+    assert raw.to_dict() == pytest.approx(diversity(np.array(UNEVEN)), nan_ok=True)
+
+
+def test_standardised_richness_and_pairs_equal_the_exact_expectation():
+    settings = {**SETTINGS, "draws": 4000}
+    metrics, _, _ = measure(settings=settings, a1=UNEVEN, a2=[1] * 80)
+    found, total = values_of(metrics, "a1", standardised=True), sum(UNEVEN)
+    assert (values_of(metrics, "a1", standardised=True, column="depth") == 80).all()
+    richness = sum(1 - comb(total - size, 80) / comb(total, 80) for size in UNEVEN)
+    assert found["hill_0"] == pytest.approx(richness, rel=0.01)
+    pairs = sum(size * (size - 1) for size in UNEVEN) / (total * (total - 1))
+    assert found["gini_simpson"] == pytest.approx((1 - 1 / 80) * (1 - pairs), rel=0.005)
+
+
+def test_the_smallest_sample_is_taken_whole_and_its_interval_closes():
+    metrics, depths, _ = measure(a1=UNEVEN, a2=[3] * 40)
+    assert depths.set_index("sample")["templates"].to_dict() == {"a1": 240, "a2": 120}
+    assert (depths["depth"] == 120).all()
+    drawn = metrics[(metrics["sample"] == "a2") & metrics["standardised"]].set_index("metric")
+    raw = values_of(metrics, "a2", standardised=False)
+    for metric in ("hill_0", "clonality", "gini_simpson", "top_clone_share"):
+        assert drawn.loc[metric, ["low", "value", "high"]].tolist() == pytest.approx([raw[metric]] * 3)
+    wide = metrics[(metrics["sample"] == "a1") & metrics["standardised"]].set_index("metric")
+    assert wide.loc["hill_0", "low"] < wide.loc["hill_0", "value"] < wide.loc["hill_0", "high"]
+
+
+def test_depth_standardisation_removes_what_depth_alone_makes():
+    """One repertoire sequenced at 100 % down to 1 %: standardised values stay, raw ones move."""
+    rng = np.random.default_rng(5)
+    share = (np.arange(20_000) + 1.0) ** -0.7
+    whole = rng.multinomial(400_000, share / share.sum())
+    samples = {
+        f"a{percent}": rng.multivariate_hypergeometric(whole, 4_000 * percent).tolist() for percent in (1, 10, 100)
+    }
+    metrics, _, _ = measure(settings={**SETTINGS, "min_templates": 4_000}, **samples)
+    for metric in ("clonality", "homeo_large", "hill_0", "hill_1"):
+        raw = metrics[(metrics["metric"] == metric) & ~metrics["standardised"]]["value"]
+        drawn = metrics[(metrics["metric"] == metric) & metrics["standardised"]]
+        full = drawn[drawn["sample"] == "a100"].iloc[0]
+        moved = drawn["value"].max() - drawn["value"].min()
+        assert moved < full["high"] - full["low"]
+        assert raw.max() - raw.min() > moved
+
+
+def test_only_productive_rearrangements_of_the_locus_count_and_the_rest_is_told():
+    mixed = repertoire(
+        rearrangements(UNEVEN),
+        rearrangements([7, 5], productive=False, junction=["A", "C"]),
+        rearrangements([50], locus="TRA"),
+        rearrangements([4], locus=""),
+        rearrangements([3], junction=""),
+        rearrangements([0]),
+    )
+    metrics, depths, _ = measure(a1=mixed)
+    row = depths.iloc[0]
+    assert (row["rows"], row["other_locus"], row["non_productive"], row["productive"]) == (len(UNEVEN) + 6, 1, 2, 68)
+    assert (row["kept"], row["templates"], row["non_productive_templates"]) == (66, sum(UNEVEN) + 4, 12)
+    assert row[["format", "count_column", "counted"]].tolist() == ["AIRR", "umi_count", "UMIs"]
+    # The row without locus has the junction of the first clonotype, and is counted with it.
+    assert row["clonotypes"] == len(UNEVEN) == values_of(metrics, "a1", standardised=False)["hill_0"]
+    assert values_of(metrics, "a1", standardised=False)["top_clone_share"] == pytest.approx(64 / 244)
+
+
+def test_a_clonotype_is_junction_v_and_j():
+    parts = [{}, {"v_call": "TRBV2"}, {"j_call": "TRBJ1-1"}, {"junction": "TGTTTT"}]
+    _, depths, _ = measure(a1=repertoire(*[rearrangements([30], **part) for part in parts], rearrangements([30])))
+    assert (depths.loc[0, "kept"], depths.loc[0, "clonotypes"]) == (5, 4)
+
+
+def test_small_sample_has_its_depth_and_no_value_and_does_not_set_the_depth():
+    metrics, depths, values = measure(a1=UNEVEN, a2=[1] * 59)
+    by_sample = depths.set_index("sample")
+    assert by_sample["measured"].to_dict() == {"a1": True, "a2": False}
+    assert (depths["depth"] == sum(UNEVEN)).all()
+    assert by_sample.loc["a2", "templates"] == 59
+    assert metrics.loc[metrics["sample"] == "a2", "value"].isna().all()
+    assert values.loc[values["sample"] == "a2", "value"].isna().all()
+
+
+def test_no_sample_deep_enough_gives_missing_values():
+    metrics, depths, values = measure(a1=[1] * 10)
+    assert metrics["value"].isna().all()
+    assert depths["depth"].isna().all()
+    assert values["value"].isna().all()
+    empty = measure_repertoires(iter(()), design_of("a1"), 0, **SETTINGS)
+    assert [list(table.columns) for table in empty] == [METRIC_COLUMNS, DEPTH_COLUMNS, VALUE_COLUMNS]
+
+
+def test_eighty_singletons_have_no_large_or_hyperexpanded_space():
+    settings = {**SETTINGS, "compared_metrics": ["homeo_large", "homeo_hyperexpanded"]}
+    metrics, _, values = measure(settings=settings, a1=[1] * 80)
+    for standardised in (False, True):
+        found = values_of(metrics, "a1", standardised=standardised)
+        assert found[["homeo_large", "homeo_hyperexpanded", "homeo_large_screpertoire"]].isna().all()
+    assert values["value"].isna().all()
+
+
+def test_values_are_the_standardised_metrics_asked_for():
+    metrics, _, values = measure(a1=UNEVEN, a2=[3] * 40)
+    assert values["feature"].drop_duplicates().tolist() == SETTINGS["compared_metrics"]
+    assert set(values["parent"]) == {"all"}
+    for row in values.itertuples():
+        standardised = metrics[metrics["standardised"] & (metrics["metric"] == row.feature)].set_index("sample")
+        expected = standardised.loc[row.sample, ["value", "low", "high"]].tolist()
+        assert [row.value, row.low, row.high] == pytest.approx(expected, nan_ok=True)
+    assert values.loc[values["feature"] == "clonality", "value"].notna().all()
+
+
+def test_draws_depend_on_the_seed_and_neither_on_other_samples_nor_on_the_order_of_rows():
+    first = measure(a1=UNEVEN, a2=[3] * 40)[0]
+    again = measure(b1=[3] * 50, a2=[3] * 40, a1=UNEVEN[::-1])[0]
+    other = measure(seed=1, a1=UNEVEN, a2=[3] * 40)[0]
+    of_a1 = [table[table["sample"] == "a1"].reset_index(drop=True) for table in (first, again, other)]
+    pd.testing.assert_frame_equal(of_a1[0], of_a1[1])
+    assert not of_a1[0].equals(of_a1[2])
+
+
+def test_a_sample_that_the_design_lacks_is_named():
+    with pytest.raises(InputError, match="samples that the design lacks: a9"):
+        measure_repertoires(iter([("a9", repertoire(rearrangements(UNEVEN)))]), design_of("a1"), 0, **SETTINGS)

@@ -1,0 +1,64 @@
+# What this cohort holds, and so which files and figures there are.
+BRANCHES = ["nk", "t"]
+HAS_GEX, HAS_TCR = bool(PLAN.jobs), bool(PLAN.files("tcr"))
+
+# Layer compared between patients -> its numbers per sample; composition is counted in a table of its own.
+COMPARED = {layer: f"<results>/{table}" for layer, table in PLAN.compared.items()}
+VALUES = [layer for layer in COMPARED if layer != "composition"]
+IS_SIMULATED = PLAN.data_root is not None
+CONTRASTS = {contrast["name"]: contrast["name"] for contrast in config["contrasts"]}
+HAS_RECOVERY = (
+    IS_SIMULATED
+    and HAS_GEX
+    and bool(config["simulate_cohort"]["effects"])
+    and any(c["estimand"] == "response_by_visit" for c in config["contrasts"])
+)
+
+# Inputs that a rule takes where the cohort has the layer.
+COUNTS = "<results>/merge_samples/counts.h5ad" if HAS_GEX else []
+COUNTS_CHECKSUM = "<results>/merge_samples/counts.h5ad.sha256" if HAS_GEX else []
+LABELS = "<results>/define_labels/cells.tsv.gz" if HAS_GEX else []
+STEPS = "<results>/merge_samples/steps.tsv" if HAS_GEX else []
+CLONOTYPES = "<results>/define_clonotypes/clonotypes.tsv.gz" if HAS_TCR else []
+CHAIN_QC = "<results>/define_clonotypes/chain_qc.tsv" if HAS_TCR else []
+METRICS = "<results>/measure_expansion/metrics.tsv" if HAS_TCR else []
+MERGED = "<results>/merge_contrasts/contrasts.tsv" if COMPARED and CONTRASTS else []
+DEFINITIONS = "<results>/sweep_definitions/definitions.tsv" if MERGED else []
+LEDGER = "<results>/judge_claims/claims.tsv" if config["claims"] else []
+CONTRAST_TABLES = {
+    layer: (
+        "<results>/compare_composition/contrasts.tsv"
+        if layer == "composition"
+        else f"<results>/compare_values/{layer}/contrasts.tsv"
+    )
+    for layer in COMPARED
+} | {f"{layer}_units": COMPARED[layer] for layer in VALUES}
+NULL_RUNS = (
+    [CONTRAST_TABLES[n].replace("contrasts.tsv", "null.tsv") for n in COMPARED]
+    if CONTRASTS
+    else []
+)
+CLAIM_FILES = [str(find_claims(PLAN.cohort.folder, name)) for name in config["claims"]]
+EXPRESSION = "<results>/compare_expression/subsets.tsv" if HAS_GEX and MERGED else []
+SWEPT_LABELS = HAS_GEX and bool(CONTRASTS)
+RECOVERY = "<results>/judge_recovery/recovery.tsv" if HAS_RECOVERY else []
+
+# Figures by what the cohort holds: file stem -> what it shows.
+PARENTS = {"all": "lineages", "nk": "NK cells", "t": "T cells", "cells": "all cells"}
+MAPS = ["all", *BRANCHES]
+COMPOSITION_FIGURES = {
+    f"{contrast['name']}.{parent}": f"{contrast['name']}, {PARENTS[parent]}"
+    for contrast in config["contrasts"]
+    for parent in contrast["parents"]
+} or {parent: PARENTS[parent] for parent in MAPS}
+VALUE_FIGURES = {f"{{layer}}/{name}": f"{{layer}}, {name}" for name in CONTRASTS}
+SIGNATURE_FIGURES = {
+    f"{name}{part}": f"{name}{what}"
+    for name in CONTRASTS
+    for part, what in {"": "", ".patients": ", single patients"}.items()
+}
+EXPRESSION_FIGURES = {
+    f"{name}.{part}": f"{name}, {part}"
+    for name in CONTRASTS
+    for part in ("genes", "calibration")
+}
