@@ -7,10 +7,10 @@ PYTHON := $(shell sh envs/find_python.sh)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit lint lock clean
+.PHONY: help run test unit science lint lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 run: $(VENV)/cpu.done ## run the workflow on COHORT (the demo unless given) and print where its report lies
 	$(BIN)/snakemake --cores $(CORES) --config cohort=$(COHORT)
@@ -20,6 +20,9 @@ test: lint ## everything CI checks: lint, types, tests
 
 unit: $(VENV)/dev.done ## the unit and fault tests alone
 	$(BIN)/python -m pytest $(PYTEST) tests/unit tests/faults tests/workflow/test_one_name.py
+
+science: $(VENV)/dev.done ## simulations and published values in full: a table, and results/science.json
+	$(BIN)/python -m pytest $(PYTEST) tests/science --science-full --science-json=results/science.json
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ import pandas as pd
 
 from immune_landscape.cell_types import types_of
 from immune_landscape.measure_markers import marker_genes
+from immune_landscape.merge_contrasts import merge_contrasts
 
 STUDY = {
     "title": "Made-up cohort",
@@ -191,6 +192,7 @@ def contrasts_of(study=STUDY, *, item="subset", seed=1, n=(6, 13)):
                     "mde": 1.47 * half / 1.1,
                     "mde_d": 1.47,
                     "mde_d_family": 2.09,
+                    "loo_flips": 1.0,
                     "status": "tested",
                     "note": "",
                 }
@@ -214,6 +216,45 @@ def contrasts_of(study=STUDY, *, item="subset", seed=1, n=(6, 13)):
             0.0007,
         ]
     return table
+
+
+def merged_of(study=STUDY):
+    """Return the contrasts of two layers as `merge_contrasts` stacks them."""
+    layers = {"composition": contrasts_of(study), "expansion": contrasts_of(study, item="feature")}
+    units = {"expansion": layers["expansion"][["parent", "feature"]].assign(unit="index")}
+    return merge_contrasts(layers, units, study["contrasts"])
+
+
+def null_of(study=STUDY):
+    """Return null runs of the contrasts, stacked over layers."""
+    rows = [
+        {
+            "layer": layer,
+            "contrast": contrast["name"],
+            "family": contrast["family"],
+            "tests": 20,
+            "runs": 1000,
+            "found": 4,
+            "found_corrected": 2,
+            "null_mean_found": 1.02,
+            "null_mean_corrected": 0.053,
+            "null_share_any": 0.4,
+        }
+        for layer in ("composition", "expansion")
+        for contrast in study["contrasts"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def definitions_of(merged):
+    """Return the contrasts of the response again, under two other definitions."""
+    rows = merged[merged["status"] == "tested"]
+    tables = [
+        rows.assign(definition=name, effect=rows["effect"] * factor, same_sign=True)
+        for name, factor in (("as declared", 1.0), ("CR, PR or SD", 0.8), ("P03 (PR) moved", 0.7))
+    ]
+    columns = ["layer", "contrast", "parent", "feature", "definition", "n_a", "n_b", "effect", "p", "same_sign"]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def differences_of(composition, design, contrasts, study=STUDY):
@@ -318,7 +359,7 @@ def labels_of(clonotypes, seed=1):
 
 
 def expansion_of(design, seed=1):
-    """Return metrics of `measure_expansion` and patient-level differences of `compare_expansion`."""
+    """Return metrics of `measure_expansion` of all samples."""
     rng = np.random.default_rng(seed)
     rows = []
     for row in design.to_dict("records"):

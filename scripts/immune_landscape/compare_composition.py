@@ -27,7 +27,7 @@ WHOLE = "all"
 DEFAULT_PARENTS = (WHOLE, "nk", "t")
 """Denominators of a contrast that declares none."""
 
-REFERENCE_COLUMNS = ["contrast", "parent", "subset", "reference", "effect", "same_sign", "share_same_sign"]
+REFERENCE_COLUMNS = ["contrast", "parent", "subset", "reference", "effect", "same_sign", "steady", "share_same_sign"]
 
 
 def compare_composition(
@@ -92,7 +92,7 @@ def compare_composition(
     by `permute_labels`, with covariates or baseline by `freedman_lane`, and the change in all patients is
     tested by `flip_signs`. `p_maxt` holds the error rate over the contrast's family: the subsets it lists,
     or all tested subsets of all parents but the unassigned cells. A subset that the contrast lists is expected
-    to change, so that it is no steady reference: it is listed among the references, but `share_same_sign`
+    to change, so that it is no `steady` reference: it is listed among the references, but `share_same_sign`
     counts the others where there are any. `mde` is in the units of `effect` for
     one test, `mde_d` and `mde_d_family` in standard deviations (`sd`, pooled) for one test and for the
     family (Bonferroni).
@@ -302,7 +302,7 @@ def _sweep_references(
     used = panel.counts[panel.counts.index.isin(groups.weights["sample"])].sum()
     shares = used / max(used.sum(), 1.0)
     common = {row["subset"]: row["effect"] for row in own if shares[row["subset"]] > floors.min_reference_share}
-    steady = set(common) - set(contrast.get("subsets") or []) or set(common)
+    steady = (set(common) - set(contrast.get("subsets") or []) or set(common)) | {"clr", "absolute"}
     absolute = _absolute_effects(panel, groups, volumes, floors.pseudo_count)
     swept = []
     for row in own:
@@ -310,10 +310,11 @@ def _sweep_references(
         relative = {name: row["effect"] - other for name, other in common.items() if name != row["subset"]}
         relative |= {"absolute": absolute[row["subset"]]} if row["subset"] in absolute else {}
         same = {name: bool(np.sign(effect) == np.sign(row["effect"])) for name, effect in relative.items()}
-        counted = [agrees for name, agrees in same.items() if name in steady or name == "absolute"]
+        counted = [agrees for name, agrees in same.items() if name in steady]
         share = float(np.mean(counted)) if counted else np.nan
         for name, effect in {"clr": row["effect"], **relative}.items():
-            swept.append([row["contrast"], panel.parent, row["subset"], name, effect, same.get(name, True), share])
+            agrees = same.get(name, True)
+            swept.append([row["contrast"], panel.parent, row["subset"], name, effect, agrees, name in steady, share])
     return [dict(zip(REFERENCE_COLUMNS, line, strict=True)) for line in swept]
 
 

@@ -34,7 +34,7 @@ CHOICES = {
     "primary": "Primary: CLR, permutation",
     "ancova": "Adjusted for reference value",
     "change_score": "Plain change",
-    "references": "Other references (ALR)",
+    "references": "Steady references",
     "loo": "Without one patient",
     "labels": "Other cell labels",
     "definitions": "Other responder definitions",
@@ -135,7 +135,7 @@ def _choices_of(
     """Collect what the tables say of one subset."""
     found = {"primary": Choice([row["effect"]], row["ci_low"], row["ci_high"], "same sign")}
     own = _rows_of(references, row)
-    others = own[own["reference"] != "clr"]
+    others = own[(own["reference"] != "clr") & own["steady"].astype(bool)]
     if len(others):
         found["references"] = _many(others)
     if pd.notna(row.get("loo_low", np.nan)):

@@ -10,7 +10,7 @@ body {
   margin: 0; background: #fff; color: var(--ink);
   font: 15px/1.5 "DejaVu Sans", "Segoe UI", Helvetica, Arial, sans-serif;
 }
-main { max-width: 1000px; margin: 0 auto; padding: 24px 28px 48px; }
+main { max-width: 1120px; margin: 0 auto; padding: 24px 28px 48px; }
 h1 { font-size: 26px; line-height: 1.25; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 18px; margin: 34px 0 10px; padding-bottom: 5px; border-bottom: 2px solid var(--line); }
 h3 { font-size: 15px; margin: 20px 0 6px; }
@@ -54,7 +54,7 @@ tbody tr:nth-child(even) { background: #fafbfc; }
 svg { display: block; }
 .item { display: block; min-width: 120px; }
 .item i { display: block; color: var(--muted); font-style: normal; font-size: 11.5px; }
-.verdict { min-width: 220px; display: block; font-size: 12.5px; line-height: 1.35; }
+.verdict { min-width: 200px; display: block; font-size: 12.5px; line-height: 1.35; }
 .yes { color: #00548f; font-weight: 600; }
 .no { color: var(--muted); }
 .badge {

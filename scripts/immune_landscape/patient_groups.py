@@ -148,11 +148,12 @@ class PatientGroups:
         if not self.paired:
             return PatientValues(before, np.full_like(before, np.nan), before)
         after = by_sample.reindex(self.table["sample_target"]).to_numpy(dtype=float)
-        compared = np.full_like(before, np.nan)
-        for row, patient in enumerate(self.table["patient"]):
-            used = self.weights[self.weights["patient"] == patient]
-            values = by_sample.reindex(used["sample"]).to_numpy(dtype=float)
-            compared[row] = (used["weight"].to_numpy()[:, None] * values)[used["weight"].to_numpy() != 0].sum(axis=0)
+        samples = self.weights["sample"].drop_duplicates()
+        weights = self.weights.pivot_table(index="patient", columns="sample", values="weight", sort=False)
+        matrix = weights.reindex(index=self.table["patient"], columns=samples).fillna(0.0).to_numpy()
+        values = by_sample.reindex(samples).to_numpy(dtype=float)
+        missing = (matrix != 0).astype(float) @ np.isnan(values)
+        compared = np.where(missing > 0, np.nan, matrix @ np.nan_to_num(values))
         return PatientValues(before, after, compared)
 
 

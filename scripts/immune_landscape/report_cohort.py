@@ -14,6 +14,7 @@ from immune_landscape.display_text import (
     format_p,
     interval_name,
     shown,
+    shown_layer,
 )
 from immune_landscape.html_parts import (
     Html,
@@ -53,8 +54,11 @@ PACKAGES = (
     "matplotlib",
     "snakemake",
 )
-MADE_BY = {"gex": "steps", "tcr": "chain_qc", "bulk_tcr": ""}
-"""Table that shows that a layer was analysed."""
+COMPARED_AS = {"gex": "composition", "tcr": "expansion", "bulk_tcr": "repertoires"}
+"""Kind of file -> layer that it is compared as."""
+
+SHEETS = ("populations", "measures")
+"""Layers that come with a sheet of their own."""
 
 
 def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
@@ -196,7 +200,7 @@ def _layers(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     rows = []
     for layer in LAYERS:
         held = design[layer].fillna("").astype(str) != "" if layer in design else pd.Series(False, index=design.index)
-        analysed = bool(MADE_BY[layer]) and _get(tables, MADE_BY[layer]) is not None
+        analysed = COMPARED_AS[layer] in (study.get("layers") or [])
         status = (
             "analysed"
             if analysed
@@ -212,6 +216,10 @@ def _layers(tables: Tables, study: Mapping[str, Any]) -> Html | None:
                 status,
             ]
         )
+    rows += [
+        [shown_layer(name), "–", "–", "analysed" if name in (study.get("layers") or []) else "missing: no sheet"]
+        for name in SHEETS
+    ]
     return table(["Layer", "Samples", "Patients", "Status"], rows, numbers=(1, 2))
 
 

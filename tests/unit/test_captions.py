@@ -55,7 +55,7 @@ def test_captions_mark_simulated_data_and_only_those(name):
 def test_captions_state_the_settings_used():
     config = config_of()
     config["filter_cells"]["min_genes"] = 4321
-    config["compare_composition"]["alpha"] = 0.01
+    config["testing"]["alpha"] = 0.01
     assert "4321 genes" in render("draw_quality.rst", config)
     assert "99 % confidence" in render("draw_contrasts.rst", config)
 

@@ -281,6 +281,14 @@ def test_references_subtract_and_count_equal_signs():
     assert own.loc["clr", "effect"] == row_of(table, "nk_bright")["effect"]
 
 
+def test_subsets_of_the_family_are_no_steady_references():
+    composition, design = cohort(shift=1.5)
+    references = compare(composition, design, contrast(subsets=["nk_bright", "nk_dim"]))[2]
+    own = references[references["subset"] == "nk_bright"].set_index("reference")
+    assert own["steady"].to_dict() == {"clr": True, "nk_dim": False, "nk_adaptive": True}
+    assert own["share_same_sign"].iloc[0] == float(own.loc["nk_adaptive", "same_sign"])
+
+
 def test_contrasts_do_not_disturb_each_other_and_rows_are_reproducible():
     composition, design = cohort(8, 9)
     few = {"max_exact": 100, "draws": 999}

@@ -27,7 +27,8 @@ def tables_of(contrasts, seed=1):
         keys = {key: row[key] for key in KEYS}
         effect = row["effect"]
         for name, other in (("clr", effect), ("a", 1.5 * effect), ("b", effect / 2), ("c", -effect)):
-            references.append(keys | {"reference": name, "effect": other, "same_sign": name != "c"})
+            references.append(keys | {"reference": name, "effect": other, "same_sign": name != "c", "steady": True})
+        references.append(keys | {"reference": "of the family", "effect": -effect, "same_sign": False, "steady": False})
         for model in (PRIMARY, "ancova", "binomial", "propeller_logit", "propeller_asin"):
             value = effect / 8 if model == "propeller_asin" else effect
             role = "primary" if model == PRIMARY else "concordance"

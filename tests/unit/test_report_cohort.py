@@ -1,6 +1,7 @@
 import html.parser
 import re
 
+import claims as judged
 import figure_tables as made
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ import pytest
 from immune_landscape.contrast_tests import is_significant
 from immune_landscape.display_text import format_effect
 from immune_landscape.html_parts import Html, interval_bar, tag
+from immune_landscape.judge_claims import judge_claims
 from immune_landscape.report_cohort import report_cohort, software_versions
 from immune_landscape.verdicts import verdict_of
 
-STUDY = {**made.STUDY, "power": 0.8}
+STUDY = {**made.STUDY, "power": 0.8, "layers": ["composition", "expansion"]}
 PAYLOADS = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -45,9 +47,18 @@ class Parsed(html.parser.HTMLParser):
         return re.sub(r"\s+", " ", " ".join(self.words))
 
 
+def ledger():
+    """Return three judged claims: one that holds, one too sparse, one of an endpoint."""
+    claims = [judged.claim("treg"), judged.claim("c6"), judged.endpoint()]
+    rows = [judged.row("treg"), judged.row("c6", status="too_sparse", note="few cells", p=np.nan, p_maxt=np.nan)]
+    rates = judged.endpoints(orr=(0.32, 0.13, 0.57, "share"))
+    files = [judged.claims_file(*claims)]
+    return judge_claims(files, judged.contrasts(*rows), rates, {}, judged.STUDY, **judged.SETTINGS)
+
+
 def tables_of():
     design = made.design_of()
-    contrasts = made.contrasts_of()
+    contrasts, merged = made.contrasts_of(), made.merged_of()
     return {
         "design": design,
         "notes": pd.DataFrame(
@@ -60,8 +71,10 @@ def tables_of():
             }
         ),
         "steps": made.steps_of(design),
-        "contrasts": contrasts,
-        "expansion_contrasts": made.contrasts_of(item="metric"),
+        "contrasts": merged,
+        "null": made.null_of(),
+        "swept": made.definitions_of(merged),
+        "claims": ledger(),
         "metrics": made.expansion_of(design),
         "chain_qc": made.chain_qc_of(made.clonotypes_of(design)),
         "recovery": made.recovery_of(contrasts),
@@ -69,8 +82,8 @@ def tables_of():
     }
 
 
-def page_of(tables=None, study=STUDY, alpha=0.05):
-    return report_cohort(tables_of() if tables is None else tables, study, alpha=alpha)
+def page_of(tables=None, study=STUDY):
+    return report_cohort(tables_of() if tables is None else tables, study)
 
 
 def test_page_loads_and_runs_nothing():
@@ -128,6 +141,32 @@ def test_every_primary_row_is_listed_with_effect_interval_and_verdict():
         assert verdict_of(row, STUDY, 0.05) in text
 
 
+def test_every_layer_is_told_apart_and_named():
+    text = Parsed(page_of()).text
+    assert "Composition: change from Baseline to On treatment: Responders against Non-responders (primary)" in text
+    assert "Single-cell TCR: change from Baseline to On treatment" in text
+    assert "Share of expanded cells" in text
+
+
+def test_claims_are_listed_with_verdict_and_reason():
+    text = Parsed(page_of()).text
+    for row in ledger().to_dict("records"):
+        assert row["statement"] in text
+        assert row["verdict"] in text
+        assert row["reason"] in text
+
+
+def test_luck_and_other_definitions_have_their_numbers():
+    text = Parsed(page_of()).text
+    assert "over 1,000 cohorts with permuted labels" in text
+    assert "0.05" in text
+    assert "CR, PR or SD: " in text
+
+
+def test_masked_pages_say_so():
+    assert "Masked: arm, response and outcome are read by nothing" in page_of(study={**STUDY, "unblinded": False})
+
+
 def test_words_never_claim_cause_or_the_absence_of_a_difference():
     text = Parsed(page_of()).text.lower()
     for phrase in (
@@ -150,19 +189,21 @@ def test_recovered_and_missed_effects_are_named():
     assert "1 of 4 planted effects recovered" in text
 
 
-def test_declared_subsets_form_the_primary_family():
-    contrasts = [{**item, "subsets": ["treg"]} if item["family"] == "primary" else item for item in STUDY["contrasts"]]
-    page = page_of(study={**STUDY, "contrasts": contrasts})
-    primary = page.split("Composition: primary family")[1].split("Composition: other contrasts")[0]
+def test_rows_outside_the_primary_family_are_folded():
+    tables = tables_of()
+    inside = tables["contrasts"]["feature"].eq("treg") & tables["contrasts"]["family"].eq("primary")
+    tables["contrasts"]["family"] = np.where(inside, "primary", "exploratory")
+    page = page_of(tables)
+    primary = page.split("Primary families")[1].split("Other contrasts")[0]
     assert primary.count("<tr>") == 2
     assert "Treg" in primary
-    assert "outside the primary family" in page
+    assert "<details>" in page.split("Other contrasts")[1]
 
 
 def test_only_the_design_is_needed():
     design = made.design_of(4, 0, response=False).assign(tcr="")
-    text = Parsed(page_of({"design": design}, {**STUDY, "contrasts": []})).text
-    assert "No composition contrast was compared" in text
+    text = Parsed(page_of({"design": design}, {**STUDY, "contrasts": [], "layers": []})).text
+    assert "No contrast was compared" in text
     assert "missing: the sample sheet names no file" in text
     assert "4 response not known" in text
     assert "files given, not analysed here" in text
@@ -170,11 +211,11 @@ def test_only_the_design_is_needed():
 
 def test_all_too_sparse_says_so():
     tables = tables_of()
-    blank = dict.fromkeys(("effect", "ci_low", "ci_high", "p", "p_maxt", "mde", "labelings"), np.nan)
+    blank = dict.fromkeys(("effect", "ci_low", "ci_high", "p", "p_maxt", "mde"), np.nan)
     tables["contrasts"] = tables["contrasts"].assign(status="too_sparse", **blank)
     text = Parsed(page_of(tables)).text
-    assert "0 subsets tested (22 could not be)" in text
-    assert "No row was tested." in text
+    count = (tables["contrasts"].query("layer == 'composition' and family == 'primary'")).shape[0]
+    assert f"0 features tested ({count} could not be)" in text
 
 
 ROW = {

@@ -115,9 +115,12 @@ def write_tiny(folder: Path, **changes: object) -> Path:
     config |= {"title": "Tiny cohort (simulated)", "samples_per_job": 8}
     config["simulate_cohort"]["cells_per_sample"] = 120
     (folder / "cohort.yaml").write_text(yaml.safe_dump(config | changes, sort_keys=False), encoding="utf-8")
-    for name in ("patients.tsv", "samples.tsv"):
-        table = pd.read_csv(demo / name, sep="\t", dtype=str, keep_default_na=False)
-        table[table["patient"].isin(TINY_PATIENTS)].to_csv(folder / name, sep="\t", index=False)
+    sheets = {path.name: pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False) for path in demo.glob("*.tsv")}
+    samples = sheets["samples.tsv"]
+    kept = {"patient": set(TINY_PATIENTS), "sample": set(samples.loc[samples["patient"].isin(TINY_PATIENTS), "sample"])}
+    for name, table in sheets.items():
+        key = "patient" if "patient" in table else "sample"
+        table[table[key].isin(kept[key])].to_csv(folder / name, sep="\t", index=False)
     return folder
 
 
