@@ -6,15 +6,14 @@ with running(snakemake) as log:
     from immune_landscape.store import batch_of, cells_of, read_stage, read_table, write_table
     from immune_landscape.sweep_labels import BranchData, sweep_labels
 
-    given, study, stages = snakemake.input, snakemake.params.study, snakemake.params.stages
+    given, study = snakemake.input, snakemake.params.study
     design, everything = read_table(given.design), read_stage(given.counts, stage="merge_samples")
     batch, branches = batch_of(everything, design, study["batch_key"]), {}
     for name, reduction, clusters in zip(study["branches"], given.reductions, given.clusters, strict=True):
         parts = read_stage(reduction, stage="reduce_cells"), read_stage(clusters, stage="cluster_cells")
         branches[name] = BranchData(cells_of(everything, given.lineages, name), *parts, batch)
-    frozen, tested = read_table(given.cells, index="cell"), read_table(given.contrasts)
-    settings, seed = snakemake.params.settings, snakemake.params.seed
-    tables = sweep_labels(branches, frozen, design, tested, study, stages, seed, **settings)
+    tables = read_table(given.cells, index="cell"), design, read_table(given.contrasts)
+    tables = sweep_labels(branches, *tables, study, snakemake.params.seed, **snakemake.params.settings)
     for name, table in tables.items():
         write_table(table, snakemake.output[name])
     log.info("%d runs of %s", tables["runs"]["run"].nunique(), ", ".join(branches))

@@ -324,7 +324,8 @@ def _absolute_effects(
     """Return subset -> effect on the log of cells per volume, over the patients whose counts are known."""
     if volumes is None:
         return {}
-    logs = np.log(panel.counts + pseudo_count).add(volumes.reindex(panel.counts.index), axis=0)
+    counts = panel.counts + pseudo_count
+    logs = counts.apply(np.log).add(volumes.reindex(panel.counts.index), axis=0)
     values = groups.patient_values(logs).compared
     known = ~np.isnan(values).any(axis=1)
     is_a = groups.is_a[known]

@@ -139,8 +139,8 @@ def _notes_of(values: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Look up what the table remarks on its features."""
     if "note" not in values:
         return {}
-    told = values.drop_duplicates(["parent", "feature"]).set_index(["parent", "feature"])["note"].fillna("")
-    return {(str(key[0]), str(key[1])): str(note) for key, note in told.items()}
+    told = values.drop_duplicates(["parent", "feature"]).fillna({"note": ""})
+    return {(str(row["parent"]), str(row["feature"])): str(row["note"]) for row in told.to_dict("records")}
 
 
 def _wide(values: pd.DataFrame, column: str, keys: list[tuple[str, str]]) -> pd.DataFrame:

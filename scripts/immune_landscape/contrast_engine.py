@@ -259,7 +259,7 @@ def _add_influence(
     p, effect = (np.array([rows[index][name] for index in at], dtype=float) for name in ("p", "effect"))
     for index, found in zip(at, summarise_influence(left, p, effect, settings.alpha), strict=True):
         rows[index] |= found
-    named = [{"contrast": rows[index]["contrast"], **features[index].keys} for index in at]
+    named = [{"contrast": rows[index]["contrast"], **features[int(index)].keys} for index in at]
     return [
         {**named[row["feature"]], "patient": row["patient"], "effect": row["effect"], "p": row["p"]}
         for row in left.to_dict("records")

@@ -204,7 +204,7 @@ def facts_of(study: Mapping[str, Any], contrast: str) -> Mapping[str, Any]:
         Empty for a contrast that is not declared; several targets stand as one, named by their summary.
     """
     declared = study.get("contrasts") or []
-    facts = next((facts for facts in declared if facts["name"] == contrast), {})
+    facts: Mapping[str, Any] = next((facts for facts in declared if facts["name"] == contrast), {})
     if not facts.get("targets"):
         return facts
     return {**facts, "target": f"{facts.get('summary') or 'last'} of {', '.join(facts['targets'])}"}

@@ -50,4 +50,5 @@ def measure_quality(cells: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def _log_odds(part: pd.Series, whole: pd.Series) -> pd.Series:
-    return np.log((part + HALF) / (whole - part + HALF)).where(whole > 0)
+    odds = (part + HALF) / (whole - part + HALF)
+    return pd.Series(np.log(odds), index=part.index).where(whole > 0)

@@ -20,6 +20,7 @@ from immune_landscape.signature_registry import (
     scored_rows,
     signature_notes,
 )
+from immune_landscape.value_tables import VALUE_COLUMNS
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("immune_landscape")
 
 SCOPE_COLUMNS = ["parent", "branch", "samples", "measured", "status"]
-VALUE_COLUMNS = ["sample", "parent", "feature", "value", "low", "high", "unit"]
 
 
 def score_signatures(
@@ -74,7 +74,8 @@ def score_signatures(
     dict
         ``values``: ``sample, parent, feature, value, low, high, unit, note``, one row per sample, scope (`parent`) and
         signature (`feature`) measured; the note tells of circularity and of missing genes. ``registry``
-        (`signature_registry.registry_table`), ``overlap`` (`signature_registry.overlap_table`) and ``scopes``: ``parent, branch, samples, measured, status`` (``scored``
+        (`signature_registry.registry_table`), ``overlap``
+        (`signature_registry.overlap_table`) and ``scopes``: ``parent, branch, samples, measured, status`` (``scored``
         or ``too sparse``), one row per scope with enough cells in any sample.
     AnnData
         Profiles behind the values, as `scope_profiles.profile_scopes` returns, of the scopes scored.

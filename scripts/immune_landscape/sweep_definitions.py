@@ -95,7 +95,7 @@ def response_definitions(
     """
     patients = design.drop_duplicates("patient").set_index("patient")
     declared = patients["response"].fillna("").astype(str)
-    seen = [declared.to_dict()]
+    seen = [_as_dict(declared)]
     yield DECLARED, seen[0]
     if not (declared != "").any():
         return
@@ -105,10 +105,14 @@ def response_definitions(
         *(_flipped(patients, declared) if flip_patients else []),
     ]
     for name, response in others:
-        given = response.fillna("").astype(str).to_dict()
+        given = _as_dict(response)
         if given not in seen and set(RESPONSE_GROUPS) <= set(given.values()):
             seen.append(given)
             yield name, given
+
+
+def _as_dict(response: pd.Series) -> dict[str, str]:
+    return {str(patient): str(group) for patient, group in response.fillna("").items()}
 
 
 def _regrouped(

@@ -69,7 +69,6 @@ def sweep_labels(
     design: pd.DataFrame,
     tested: pd.DataFrame,
     study: Mapping[str, Any],
-    stages: Stages,
     seed: int,
     *,
     seeds: int,
@@ -92,9 +91,8 @@ def sweep_labels(
         lineages, which the sweep leaves as they are.
     study
         ``contrasts`` and ``tissues`` of the cohort, and ``testing``: fields of `contrast_tests.ContrastSettings`, of
-        whose labelings at most `MAX_LABELINGS` are looked at.
-    stages
-        Settings of `cluster_cells`, `annotate_subsets`, `measure_composition` and `compare_composition`.
+        whose labelings at most `MAX_LABELINGS` are looked at; and ``stages``, the settings of `cluster_cells`,
+        `annotate_subsets`, `measure_composition` and `compare_composition`.
     seed
         Seed of the sweep.
     seeds
@@ -128,6 +126,7 @@ def sweep_labels(
     Hubert and Arabie 1985, doi:10.1007/BF01908075 (adjusted Rand index).
     """
     spaces = _spaces_of(branches, representations)
+    stages: Stages = study["stages"]
     tissues, testing = tuple(study["tissues"]), ContrastSettings(**study["testing"])
     sweeps = {name: _Sweep.of(name, data, spaces, stages, tissues) for name, data in branches.items()}
     quick = testing._replace(

@@ -11,8 +11,9 @@ from immune_landscape.contrast_tests import ContrastSettings
 from immune_landscape.errors import DesignError
 from immune_landscape.judge_signatures import judge_signatures
 from immune_landscape.reduce_cells import normalise
-from immune_landscape.score_signatures import SCOPE_COLUMNS, VALUE_COLUMNS, score_signatures
+from immune_landscape.score_signatures import SCOPE_COLUMNS, score_signatures
 from immune_landscape.signature_registry import read_signatures
+from immune_landscape.value_tables import VALUE_COLUMNS
 
 SETTINGS = {
     "signatures": ["proinflammatory_nk_tang", "effector_molecules", "exhaustion_t", "naive"],
@@ -72,7 +73,7 @@ def test_values_are_means_of_scanpys_scores_of_the_cells(scored, feature):
 
 def test_values_have_the_columns_that_are_compared(scored):
     values = scored[2]["values"]
-    assert list(values.columns) == VALUE_COLUMNS
+    assert list(values.columns) == [*VALUE_COLUMNS, "note"]
     assert set(values["unit"]) == {"score"}
     assert values["value"].notna().all()
     assert values[["low", "high"]].isna().all(axis=None)
@@ -118,7 +119,7 @@ def test_unknown_signature_is_refused(scored):
 def test_no_cell_of_a_branch_gives_empty_tables_with_columns():
     counts, labels = make_cells({("S1", "b"): 20}, {"b": {f"G{at}": 2.0 for at in range(30)}})
     tables, profiles = score(counts, labels)
-    assert list(tables["values"].columns) == VALUE_COLUMNS
+    assert list(tables["values"].columns) == [*VALUE_COLUMNS, "note"]
     assert tables["values"].empty
     assert tables["overlap"].empty
     assert profiles.n_obs == 0

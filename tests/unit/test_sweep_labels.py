@@ -116,7 +116,7 @@ def compared(cells, design):
 
 def sweep(toy, **changes):
     branches, frozen, design, tested = toy
-    return sweep_labels(branches, frozen, design, tested, STUDY, STAGES, 1, **(SETTINGS | changes))
+    return sweep_labels(branches, frozen, design, tested, STUDY | {"stages": STAGES}, 1, **(SETTINGS | changes))
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_without_integration_one_representation_is_swept(toy):
         reduction = data.reduction.copy()
         reduction.uns["reduction"]["integrated"] = False
         single[name] = data._replace(reduction=reduction)
-    found = sweep_labels(single, frozen, design, tested, STUDY, STAGES, 1, **(SETTINGS | {"seeds": 1}))
+    found = sweep_labels(single, frozen, design, tested, STUDY | {"stages": STAGES}, 1, **(SETTINGS | {"seeds": 1}))
     assert set(found["runs"]["representation"]) == {"integrated"}
 
 
@@ -254,6 +254,8 @@ def test_a_handful_of_cells_is_one_cluster(toy):
     short = BranchData(few.counts[:8], few.reduction[:8], few.clusters[:8], few.batch)
     kept = frozen[(frozen["branch"] == "t") | frozen.index.isin(few.counts.obs_names[:8])]
     chosen = SETTINGS | {"seeds": 1, "resolution_factors": [1.0]}
-    found = sweep_labels({"nk": short, "t": branches["t"]}, kept, design, tested, STUDY, STAGES, 1, **chosen)
+    found = sweep_labels(
+        {"nk": short, "t": branches["t"]}, kept, design, tested, STUDY | {"stages": STAGES}, 1, **chosen
+    )
     assert (found["runs"].query("branch == 'nk'")["clusters"] == 1).all()
     assert found["stability"].set_index("subset").at[RISING, "share_same_sign"] == 1

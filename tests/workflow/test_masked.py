@@ -32,7 +32,8 @@ def write_sheet(table, folder, name):
 def write_masked(tree, files):
     """Write the tiny cohort, masked, with the simulated files as if they were measured."""
     extra = {"patients": {"second_reader": {"type": "string", "same_as": "best_response"}}}
-    folder = write_tiny(tree / COHORT, unblinded=False, data_root="data", extra_columns=extra)
+    quick = {"testing": {"null_draws": 200}, "sweep_labels": {"seeds": 2}}
+    folder = write_tiny(tree / COHORT, unblinded=False, data_root="data", extra_columns=extra, **quick)
     shutil.copytree(files, folder / "data")
     patients = read_sheet(folder, "patients")
     patients = patients.assign(
@@ -58,22 +59,23 @@ def permute(folder):
 
 @pytest.fixture(scope="module")
 def data_files(tmp_path_factory):
-    """Simulate the files of the tiny cohort and nothing else."""
+    """Simulate the files of the tiny cohort and nothing else; return the checkout and the folder of files."""
     tree = copy_checkout(tmp_path_factory.mktemp("source") / "checkout")
     write_tiny(tree / "config/cohorts/source")
     run = run_snakemake(tree, "config/cohorts/source", "simulate_cohort", "--cores", "2")
     # One target alone ends without a report, which the exit code tells; the files are there or not.
     assert (run.results / "simulate_cohort" / "truth.json").exists(), run.text[-3000:]
-    return run.results / "simulate_cohort"
+    return tree, run.results / "simulate_cohort"
 
 
 @pytest.fixture(scope="module")
 def masked_runs(data_files, tmp_path_factory):
     """Run the masked cohort as it is, and with all that is masked dealt to other patients."""
+    source, files = data_files
     runs = []
     for name, change in (("first", False), ("second", True)):
-        tree = copy_checkout(tmp_path_factory.mktemp(name) / "checkout")
-        folder = write_masked(tree, data_files)
+        tree = copy_checkout(tmp_path_factory.mktemp(name) / "checkout", source)
+        folder = write_masked(tree, files)
         if change:
             permute(folder)
         runs.append(run_snakemake(tree, COHORT, "--cores", "2"))

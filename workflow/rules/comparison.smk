@@ -248,16 +248,7 @@ rule sweep_labels:
     params:
         settings=lookup("sweep_labels", within=config),
         study={k: config[k] for k in ("contrasts", "testing", "tissues", "batch_key")}
-        | {"branches": BRANCHES},
-        stages={
-            k: config[k]
-            for k in (
-                "cluster_cells",
-                "annotate_subsets",
-                "measure_composition",
-                "compare_composition",
-            )
-        },
+        | {"branches": BRANCHES, "stages": RELABELLED},
         seed=seed_of(config["seed"], "sweep_labels"),
         code=code_of("sweep_labels"),
     script:

@@ -41,6 +41,16 @@ NULL_RUNS = (
 CLAIM_FILES = [str(find_claims(PLAN.cohort.folder, name)) for name in config["claims"]]
 EXPRESSION = "<results>/compare_expression/subsets.tsv" if HAS_GEX and MERGED else []
 SWEPT_LABELS = HAS_GEX and bool(CONTRASTS)
+# Stages that the sweep over labels runs again, with their settings.
+RELABELLED = {
+    name: config[name]
+    for name in (
+        "cluster_cells",
+        "annotate_subsets",
+        "measure_composition",
+        "compare_composition",
+    )
+}
 RECOVERY = "<results>/judge_recovery/recovery.tsv" if HAS_RECOVERY else []
 
 # Figures by what the cohort holds: file stem -> what it shows.
