@@ -201,7 +201,7 @@ def _described(
             reason = "not measured in any patient of the contrast"
         shared = describe_patients(contrast, groups, kept, reach, settings)
         estimates = estimate_features(values.compared[:, at], chosen, kept, seed, settings, bare=bool(reason))
-        for place, estimate in zip(at, estimates, strict=True):
+        for place, estimate in zip(map(int, at), estimates, strict=True):
             rows[place] = _row(features[place], shared, estimate, kept, groups, reason)
     return rows
 
@@ -259,7 +259,7 @@ def _add_influence(
     p, effect = (np.array([rows[index][name] for index in at], dtype=float) for name in ("p", "effect"))
     for index, found in zip(at, summarise_influence(left, p, effect, settings.alpha), strict=True):
         rows[index] |= found
-    named = [{"contrast": rows[index]["contrast"], **features[int(index)].keys} for index in at]
+    named = [{"contrast": rows[index]["contrast"], **features[index].keys} for index in map(int, at)]
     return [
         {**named[row["feature"]], "patient": row["patient"], "effect": row["effect"], "p": row["p"]}
         for row in left.to_dict("records")
