@@ -18,13 +18,13 @@ from immune_landscape.display_text import (
     reach_of,
     sentence,
     shown,
+    shown_feature,
     shown_parent,
 )
 from immune_landscape.draw_contrasts import direction_of, question_of
 from immune_landscape.figures import empty_figure, new_figure, styled
 from immune_landscape.palette import FAINT, INK, MUTED, group_styles
 from immune_landscape.panels import draw_interval, forest_columns, paired_patients, panel_heading
-from immune_landscape.signature_registry import signature_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +167,8 @@ def _name_rows(axes: Axes, table: pd.DataFrame, study: Mapping[str, Any]) -> Non
     bases = [str(parent).removesuffix(ADJUSTED) for parent in table["parent"]]
     keys = list(zip(bases, table["feature"], strict=True))
     again = [at > 0 and keys[at] == keys[at - 1] for at in range(len(keys))]
-    names = [ADJUSTED_ROW if second else signature_name(study, key[1]) for second, key in zip(again, keys, strict=True)]
+    named = [shown_feature(study, "signatures", str(key[1])) for key in keys]
+    names = [ADJUSTED_ROW if second else name for second, name in zip(again, named, strict=True)]
     axes.set_yticks(range(len(table)), [name + mark for name, mark in zip(names, table["mark"], strict=True)])
     for tick, second, status in zip(axes.get_yticklabels(), again, table["status"], strict=True):
         tick.set_color(MUTED if second or status != "tested" else INK)
@@ -230,7 +231,8 @@ def _draw_patients(
     for axes, row in zip(drawn, rows.to_dict("records"), strict=False):
         own = (differences["parent"] == row["parent"]) & (differences["feature"] == row["feature"])
         paired_patients(axes, differences[own], styles, levels, study)
-        name = f"{signature_name(study, row['feature'])}{row['mark']}\n{shown_parent(study, row['parent'])}"
+        signature = shown_feature(study, "signatures", str(row["feature"]))
+        name = f"{signature}{row['mark']}\n{shown_parent(study, row['parent'])}"
         panel_heading(axes, name, row)
     for axes in drawn[len(rows) :]:
         axes.set_axis_off()

@@ -44,7 +44,8 @@ def measure_populations(
     pandas.DataFrame
         `value_tables.VALUE_COLUMNS`, one row per population and sample: the parent as id (``all`` for all cells), the
         feature as written, the value NaN where not measured or too sparse. `low` and `high` are the 95 % interval of
-        counting events alone; NaN without counts. One column more, `note`, says of a value that is missing why.
+        counting events alone; NaN without counts. One column more, `note`, tells
+        which populations are too sparse.
 
     Notes
     -----
@@ -53,11 +54,11 @@ def measure_populations(
     interval is sqrt(1 / (count + pc) + 1 / (parent - count + pc)) (Haldane 1956; Gart and Zweifel 1967).
     """
     used = populations[populations["sample"].isin(design["sample"]) & (populations["population"] != ALL)]
-    totals, least = parent_counts(populations)[used.index], max(min_events, 1)
-    numbers = _log_odds_of_counts(used["count"].astype(float), totals.where(totals >= least), pseudo_count)
+    totals = parent_counts(populations)[used.index]
+    numbers = _log_odds_of_counts(used["count"].astype(float), totals.where(totals >= max(min_events, 1)), pseudo_count)
     fractions = used["fraction"].astype(float).where(totals.isna() | used["count"].isna())
     numbers["value"] = numbers["value"].fillna(_logit(fractions, share_floor))
-    notes = _notes(used, totals, numbers["value"], min_events, max_sparse_share)
+    notes = _sparse_notes(used, min_events, max_sparse_share)
     numbers = numbers.where(notes == "")
     slugs = gate_slugs(parent_names(populations))
     table = numbers.assign(
@@ -66,14 +67,9 @@ def measure_populations(
     return ordered_values(table.assign(note=notes), design, ["note"])
 
 
-def _notes(
-    used: pd.DataFrame, totals: pd.Series, values: pd.Series, min_events: int, max_sparse_share: float
-) -> pd.Series:
-    """Say why each row has no value; empty where it has one."""
+def _sparse_notes(used: pd.DataFrame, min_events: int, max_sparse_share: float) -> pd.Series:
+    """Say of each population that is too sparse in how many samples; empty for the others."""
     notes = pd.Series("", index=used.index, dtype=object)
-    notes = notes.mask(values.isna(), "no share: the events of the parent are not known")
-    least = max(min_events, 1)
-    notes = notes.mask(values.isna() & (totals < least), f"parent of fewer than {least} events")
     counted = used[used["count"].notna()]
     few = (counted["count"] < min_events).groupby(counted["population"]).agg(["sum", "count"])
     for gate, (sparse, samples) in few.iterrows():

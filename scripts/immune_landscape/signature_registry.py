@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from immune_landscape.cell_types import read_cell_types, read_markers
-from immune_landscape.display_text import ADJUSTED, shown
+from immune_landscape.display_text import ADJUSTED
 from immune_landscape.errors import DesignError
 
 REGISTRY_COLUMNS = [
@@ -293,22 +293,3 @@ def signature_notes(registry: pd.DataFrame, overlap: pd.DataFrame) -> dict[tuple
         if told:
             notes[str(row["parent"]), str(row["signature"])] = "; ".join(told)
     return notes
-
-
-def signature_name(study: Mapping[str, Any], slug: str) -> str:
-    """Return the display name of a signature.
-
-    Parameters
-    ----------
-    study
-        Facts of the cohort; its ``labels`` win.
-    slug
-        Name in the tables.
-
-    Returns
-    -------
-    str
-        One line of text.
-    """
-    known = read_signatures()
-    return known[slug].name if slug in known and slug not in (study.get("labels") or {}) else shown(study, slug)

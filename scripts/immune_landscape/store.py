@@ -127,6 +127,8 @@ TEXT_COLUMNS = frozenset(
             "branch",
             "label",
             "parent",
+            "population",
+            "measure",
             "contrast",
             "group",
             "group_a",

@@ -13,8 +13,11 @@ pytestmark = [
 ]
 
 ITEMS = {
-    "1 Summary": ["Summary", "Patients, visits and layers", "Planted and found effects"],
-    "2 Responders and change": ["Composition contrast", "Clonal expansion contrasts", "response_by_visit"],
+    "1 Summary": ["Summary", "Patients, visits and layers", "Planted and found effects", "Claims ledger"],
+    "2 Responders and change": [
+        *("Composition contrast", "Contrasts of expansion", "Patients: repertoires, response_by_visit"),
+        *("Signatures", "Expression", "Robustness of composition", "Other definitions of a responder"),
+    ],
     "3 Composition": ["Composition by patient", "Cells and proportions of each subset and sample"],
     "4 T-cell clones": ["Receptor chains and clone sizes", "Clonal expansion by patient", "Receptor chain categories"],
     "5 Cells": ["Map of the cells", "Markers of the labels", "Clusters named by an anchor gene"],

@@ -69,3 +69,33 @@ def test_one_wide_interval_does_not_stretch_the_axis():
     assert display_text.reach_of(1.0, bounds, most=3) == 3.0
     assert display_text.reach_of(1.0, bounds[:1], most=3) == 1.0
     assert display_text.reach_of(0.0, bounds[2:], most=3) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("layer", "feature", "name"),
+    [
+        ("composition", "cd8_teff", "CD8 Teff"),
+        ("signatures", "effector_molecules", "Effector molecules"),
+        ("expansion", "expanded_share", "Share of expanded cells"),
+        ("populations", "CD3+CD56+", "CD3+CD56+"),
+        ("measures", "own", "Labelled"),
+    ],
+)
+def test_features_have_the_names_of_their_layer_and_labels_win(layer, feature, name):
+    assert display_text.shown_feature({"labels": {"own": "Labelled"}}, layer, feature) == name
+
+
+def test_adjusted_scopes_are_named():
+    assert display_text.shown_parent({}, "nk_adjusted") == "NK cells (composition-adjusted)"
+
+
+def test_several_targets_stand_as_one():
+    facts = {
+        "name": "c",
+        "estimand": "change",
+        "reference": "a",
+        "target": "",
+        "targets": ["b", "d"],
+        "summary": "mean",
+    }
+    assert display_text.facts_of({"contrasts": [facts]}, "c")["target"] == "mean of b, d"

@@ -6,6 +6,7 @@ import pytest
 
 from immune_landscape.errors import InputError
 from immune_landscape.load_measures import load_measures
+from immune_landscape.store import read_table, write_table
 from immune_landscape.value_tables import VALUE_COLUMNS
 
 COLUMNS = ["sample", "measure", "value", "unit", "scale"]
@@ -58,7 +59,10 @@ def test_scales_do_not_mix():
     assert table["value"].tolist() == pytest.approx([math.log(10), 10, 0])
 
 
-def test_a_cohort_without_measures_has_no_values():
-    table = load_measures(sheet(), DESIGN, share_floor=0.001)
+@pytest.mark.parametrize("rows", [(), (("a", "7", 10.0, "", "log"),)])
+def test_tables_between_rules_keep_empty_sheets_and_measures_that_look_like_numbers(tmp_path, rows):
+    write_table(sheet(*rows), tmp_path / "measures.tsv")
+    table = load_measures(read_table(tmp_path / "measures.tsv"), DESIGN, share_floor=0.001)
     assert list(table.columns) == VALUE_COLUMNS
-    assert table.empty
+    assert table["feature"].tolist() == (["7"] if rows else [])
+    assert table["unit"].tolist() == (["log"] if rows else [])

@@ -1,6 +1,5 @@
 import pandas as pd
 import pytest
-from figure_tables import STUDY
 
 from immune_landscape.cell_types import read_markers
 from immune_landscape.errors import DesignError
@@ -10,7 +9,6 @@ from immune_landscape.signature_registry import (
     overlap_table,
     read_signatures,
     registry_table,
-    signature_name,
     signature_notes,
 )
 
@@ -40,13 +38,6 @@ def test_every_entry_of_the_registry_is_complete(signature):
     assert signature.source.startswith(("[P]", "[V]", "[R]", "[I]"))
     assert signature.genes
     assert len(set(signature.genes + signature.negative)) == len(signature.genes) + len(signature.negative)
-
-
-def test_display_names_are_unique_and_labels_win():
-    names = [signature.name for signature in read_signatures().values()]
-    assert len(set(names)) == len(names)
-    assert signature_name(STUDY, "effector_molecules") == "Effector molecules"
-    assert signature_name({"labels": {"effector_molecules": "Killers"}}, "effector_molecules") == "Killers"
 
 
 def test_unknown_names_are_all_listed_with_those_allowed():

@@ -114,6 +114,8 @@ def write_tiny(folder: Path, **changes: object) -> Path:
     config = yaml.safe_load((demo / "cohort.yaml").read_text(encoding="utf-8"))
     config |= {"title": "Tiny cohort (simulated)", "samples_per_job": 8}
     config["simulate_cohort"]["cells_per_sample"] = 120
+    # What the sweep over labels and the null run repeat by default is for a real cohort.
+    config |= {"sweep_labels": {"seeds": 2, "resolution_factors": [1.0]}, "testing": {"null_draws": 200}}
     (folder / "cohort.yaml").write_text(yaml.safe_dump(config | changes, sort_keys=False), encoding="utf-8")
     sheets = {path.name: pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False) for path in demo.glob("*.tsv")}
     samples = sheets["samples.tsv"]

@@ -6,21 +6,35 @@ from workflow.runs import Run, dry_run, run_snakemake, write_tiny
 GEX = {
     *("load_samples", "filter_cells", "find_doublets", "merge_samples", "reduce_cells", "cluster_cells"),
     *("annotate_lineages", "annotate_subsets", "define_labels", "measure_composition", "compare_composition"),
-    *("measure_markers", "draw_markers", "draw_cells", "draw_quality", "draw_composition", "draw_contrasts"),
-    *("judge_recovery", "draw_recovery", "export_h5ad"),
+    *("measure_markers", "draw_markers", "draw_cells", "draw_quality", "draw_composition", "export_h5ad"),
+}
+GEX_COMPARED = {
+    *("measure_quality", "measure_expression", "compare_expression", "model_expression", "draw_expression"),
+    *("score_signatures", "judge_signatures", "draw_signatures", "model_composition", "sweep_labels"),
+    *("draw_contrasts", "draw_robustness", "judge_recovery", "draw_recovery"),
 }
 TCR = {
-    *("load_receptors", "define_clonotypes", "measure_expansion", "compare_expansion"),
+    *("load_receptors", "define_clonotypes", "measure_expansion"),
     *("draw_clonotypes", "draw_expansion"),
 }
-ALWAYS = {"check_inputs", "draw_cohort", "report_cohort"}
+COMPARED = {"compare_values", "draw_values", "merge_contrasts", "sweep_definitions"}
+ALWAYS = {"check_inputs", "draw_cohort", "report_cohort", "measure_endpoints", "judge_claims", "draw_claims"}
 SIMULATED = ALWAYS | {"simulate_cohort"}
-OF_CONTRASTS = {"draw_contrasts", "judge_recovery", "draw_recovery"}
+BULK, SHEETS = {"measure_repertoires"}, {"measure_populations", "load_measures"}
+FULL_GEX = GEX | GEX_COMPARED | COMPARED
 # Three jobs each for all cells and the branches, two for the branches alone or the parts of the samples.
 JOBS = {
     **dict.fromkeys(("reduce_cells", "cluster_cells", "draw_cells", "measure_markers", "draw_markers"), 3),
     **dict.fromkeys(("load_samples", "filter_cells", "find_doublets", "annotate_subsets"), 2),
 }
+
+
+def jobs_of(rules):
+    """Count the jobs of each rule: values are compared and drawn by layer, signatures have a figure of their own."""
+    layers = {"measure_expansion", "measure_repertoires", "measure_populations", "load_measures", "measure_quality"}
+    count = len(layers & rules)
+    by_layer = {"compare_values": count + ("score_signatures" in rules), "draw_values": count}
+    return {rule: by_layer.get(rule, JOBS.get(rule, 1)) for rule in rules}
 
 
 def drop_columns(folder, columns):
@@ -33,17 +47,22 @@ def drop_columns(folder, columns):
 @pytest.mark.parametrize(
     ("changes", "dropped", "expected"),
     [
-        ({}, (), SIMULATED | GEX | TCR),
-        ({"layers": ["gex"]}, (), SIMULATED | GEX),
-        ({"layers": ["tcr"]}, (), SIMULATED | TCR),
-        ({}, ("tcr",), SIMULATED | GEX),
-        ({}, ("gex", "bulk_tcr"), SIMULATED | TCR),
-        ({"layers": ["bulk_tcr"]}, (), SIMULATED),
+        ({}, (), SIMULATED | FULL_GEX | TCR | BULK | SHEETS),
+        ({"layers": ["gex"]}, (), SIMULATED | FULL_GEX),
+        ({"layers": ["tcr"]}, (), SIMULATED | TCR | COMPARED),
+        ({"layers": ["gex", "bulk_tcr"]}, ("tcr",), SIMULATED | FULL_GEX | BULK),
+        ({"layers": ["tcr"]}, ("gex", "bulk_tcr"), SIMULATED | TCR | COMPARED),
+        ({"layers": ["bulk_tcr"]}, (), SIMULATED | BULK | COMPARED),
         ({"layers": []}, (), ALWAYS),
-        ({}, ("gex", "tcr", "bulk_tcr"), ALWAYS),
-        ({"unblinded": False}, (), SIMULATED | GEX | TCR),
-        ({"contrasts": []}, (), (SIMULATED | GEX | TCR) - OF_CONTRASTS),
+        ({}, ("gex", "tcr", "bulk_tcr"), ALWAYS | SHEETS | COMPARED),
+        ({"unblinded": False}, (), SIMULATED | FULL_GEX | TCR | BULK | SHEETS),
+        ({"contrasts": [], "layers": ["gex", "tcr"]}, (), SIMULATED | GEX | TCR),
         ({"contrasts": [], "layers": ["tcr"]}, (), SIMULATED | TCR),
+        (
+            {"claims": [], "layers": ["measures"]},
+            (),
+            (ALWAYS - {"judge_claims", "draw_claims"}) | {"load_measures"} | COMPARED,
+        ),
     ],
 )
 def test_layers_decide_the_rules(checkout, tmp_path, changes, dropped, expected):
@@ -51,7 +70,7 @@ def test_layers_decide_the_rules(checkout, tmp_path, changes, dropped, expected)
     drop_columns(folder, dropped)
     run = dry_run(checkout, folder)
     assert run.code == 0, run.text
-    assert run.jobs() == {rule: JOBS.get(rule, 1) for rule in expected}
+    assert run.jobs() == jobs_of(expected)
 
 
 def test_samples_are_dealt_to_as_many_jobs_as_asked(checkout, tmp_path):
@@ -77,7 +96,7 @@ def test_a_masked_cohort_runs_without_arm_or_response(masked):
 
 @pytest.mark.slow
 def test_a_masked_cohort_tells_no_difference_between_groups(masked):
-    contrasts = masked.table("compare_expansion/contrasts.tsv")
+    contrasts = masked.table("compare_values/expansion/contrasts.tsv")
     between = contrasts[contrasts["estimand"] == "response_by_visit"]
     assert len(between)
     assert set(between["status"]) == {"not_testable"}

@@ -99,7 +99,7 @@ def test_an_edited_script_reruns_its_rule_and_what_follows(tiny, graph):
 
 @pytest.mark.parametrize(
     ("rule", "setting"),
-    [("draw_quality", "{violins_up_to: 3}"), ("compare_expansion", "{alpha: 0.1}"), ("merge_samples", "{}")],
+    [("draw_quality", "{violins_up_to: 3}"), ("sweep_definitions", "{flip_patients: false}"), ("merge_samples", "{}")],
 )
 def test_a_setting_reruns_its_rule_and_what_follows(tiny, graph, tmp_path, rule, setting):
     file = tmp_path / "settings.yaml"
