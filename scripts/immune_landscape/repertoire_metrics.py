@@ -37,6 +37,9 @@ UNITS = {
 """Metric of any repertoire and the unit of its value; all depend on depth."""
 
 METRICS = tuple(UNITS)
+LOG_HILL_2 = "log Hill 2"
+"""Unit of Gini-Simpson as it is compared."""
+
 INTERVAL = (0.025, 0.975)
 
 # A draw template by template takes longer than one clonotype by clonotype above so many swaps per clonotype (timed),
@@ -200,6 +203,11 @@ def compared_values(metrics: pd.DataFrame, scopes: Sequence[str], names: Sequenc
     pandas.DataFrame
         `VALUE_COLUMNS`, one row per sample, scope and metric that the table holds; standardised values of metrics that
         have them. A scope without any row has one row per sample without a value, so that it is told as not measured.
+
+    Notes
+    -----
+    Gini-Simpson lies close under 1, where its skewness leaves intervals too short; it is compared as -log(1 - index),
+    the logarithm of the Hill number of order 2.
     """
     has_depth = metrics.groupby(["scope", "metric"])["standardised"].transform("any").astype(bool)
     usable = metrics[metrics["standardised"].astype(bool) == has_depth]
@@ -212,5 +220,18 @@ def compared_values(metrics: pd.DataFrame, scopes: Sequence[str], names: Sequenc
             rows = samples.assign(scope=scope, metric=name, value=np.nan, low=np.nan, high=np.nan)
             rows["unit"] = units.iloc[0] if len(units) else ""
         tables.append(rows)
-    table = pd.concat(tables, ignore_index=True) if tables else metrics.head(0)
+    table = _without_skew(pd.concat(tables, ignore_index=True) if tables else metrics.head(0))
     return table.rename(columns={"scope": "parent", "metric": "feature"})[VALUE_COLUMNS]
+
+
+def _without_skew(table: pd.DataFrame) -> pd.DataFrame:
+    """Put Gini-Simpson on the scale of the logarithm of the Hill number of order 2."""
+    rows = table["metric"] == "gini_simpson"
+    columns = ["value", "low", "high"]
+    numbers = table[columns].astype(float)
+    # A repertoire of one clone has index 0, and rounding must not carry another to 1.
+    logs = -np.log1p(-numbers.clip(upper=1 - 1e-12))
+    return table.assign(
+        **{name: numbers[name].where(~rows, logs[name]) for name in columns},
+        unit=table["unit"].where(~rows, LOG_HILL_2),
+    )

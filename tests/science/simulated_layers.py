@@ -99,8 +99,6 @@ class Layer(NamedTuple):
         Patients per group that are enough to read the planted effect from.
     direct
         Simulates that large cohort, where another way than `simulate` is quicker.
-    skewed
-        Features whose intervals are told apart from the others': so skewed that a shift does not describe the effect.
     """
 
     simulate: Callable
@@ -110,7 +108,6 @@ class Layer(NamedTuple):
     quick: int = 30
     many: int = 1500
     direct: Callable | None = None
-    skewed: tuple[str, ...] = ()
 
 
 def settings_of(section, **changes):
@@ -295,8 +292,7 @@ def simulate_raw_bulk_tcr(rng, cohort, planted):
     return compared_values(metrics[~metrics["standardised"]], ["all"], BULK_METRICS)
 
 
-SKEWED = ("gini_simpson",)
-TCR = {"independent": 1, "quick": 12, "many": 400, "skewed": SKEWED}
+TCR = {"independent": 1, "quick": 12, "many": 400}
 LAYERS = {
     "composition": Layer(simulate_composition, "composition", 0.4, 6),
     "signatures": Layer(simulate_signatures, "signatures", 0.4, 6, quick=20, many=400),

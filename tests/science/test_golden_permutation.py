@@ -18,15 +18,15 @@ from immune_landscape.permutation import permute_labels
 RESPONSE, DISEASE_CONTROL = ("CR", "PR"), ("CR", "PR", "SD")
 EVALUABLE = ("CR", "PR", "SD", "PD")
 
-# last visit, responders, source of response, not evaluable count as non-responders:
+# name of the row, last visit, responders, source of response, not evaluable count as non-responders:
 # sizes, difference, p, labelings
 GOLDEN = [
-    ("B", RESPONSE, "tcr", False, (8, 16), 0.0210, 0.3429, 735_471),
-    ("C", RESPONSE, "tcr", False, (8, 15), 0.0081, 0.5841, 490_314),
-    ("B", DISEASE_CONTROL, "tcr", False, (11, 13), 0.0059, 0.7824, 2_496_144),
-    ("B", RESPONSE, "tcr", True, (8, 19), 0.0218, 0.3164, 2_220_075),
-    ("B", RESPONSE, "clinical", False, (7, 14), 0.0240, 0.3296, 116_280),
-    ("C", RESPONSE, "clinical", False, (7, 13), 0.0150, 0.3656, 77_520),
+    ("snyder_ab", "B", RESPONSE, "tcr", False, (8, 16), 0.0210, 0.3429, 735_471),
+    ("snyder_ac", "C", RESPONSE, "tcr", False, (8, 15), 0.0081, 0.5841, 490_314),
+    ("snyder_dcr", "B", DISEASE_CONTROL, "tcr", False, (11, 13), 0.0059, 0.7824, 2_496_144),
+    ("snyder_ne", "B", RESPONSE, "tcr", True, (8, 19), 0.0218, 0.3164, 2_220_075),
+    ("snyder_recist_ab", "B", RESPONSE, "clinical", False, (7, 14), 0.0240, 0.3296, 116_280),
+    ("snyder_recist_ac", "C", RESPONSE, "clinical", False, (7, 13), 0.0150, 0.3656, 77_520),
 ]
 
 
@@ -58,14 +58,17 @@ def compared(last, responders, source, count_all):
     return change.to_numpy()[kept], response.isin(responders).to_numpy()[kept]
 
 
-@pytest.mark.parametrize(("last", "responders", "source", "count_all", "sizes", "difference", "p", "labelings"), GOLDEN)
-def test_clonality_change(last, responders, source, count_all, sizes, difference, p, labelings):
+@pytest.mark.parametrize(
+    ("name", "last", "responders", "source", "count_all", "sizes", "difference", "p", "labelings"), GOLDEN
+)
+def test_clonality_change(science, name, last, responders, source, count_all, sizes, difference, p, labelings):
     change, is_a = compared(last, responders, source, count_all)
     result = permute_labels(change, is_a, 0, studentise=False)
-    print(
-        f"A to {last}, {source}: {is_a.sum()} vs {(~is_a).sum()}, "
-        f"{result.effect[0]:.4f}, p {result.p[0]:.4f} of {result.labelings[0]}"
+    what = (
+        f"p of the change in clonality A to {last}, {is_a.sum()} vs {(~is_a).sum()} ({source} table), "
+        f"difference {result.effect[0]:.4f}, all {result.labelings[0]:,} labelings"
     )
+    science.row(f"golden/{name}", what, result.p[0], p - 5e-5, p + 5e-5, result.labelings[0])
     assert (is_a.sum(), (~is_a).sum()) == sizes
     assert result.exact[0]
     assert result.labelings[0] == labelings == math.comb(sum(sizes), sizes[0])
@@ -73,8 +76,10 @@ def test_clonality_change(last, responders, source, count_all, sizes, difference
     assert round(float(result.p[0]), 4) == p
 
 
-@pytest.mark.parametrize(("last", "responders", "source", "count_all", "sizes", "difference", "p", "labelings"), GOLDEN)
-def test_sampled_labelings_agree(last, responders, source, count_all, sizes, difference, p, labelings):
+@pytest.mark.parametrize(
+    ("name", "last", "responders", "source", "count_all", "sizes", "difference", "p", "labelings"), GOLDEN
+)
+def test_sampled_labelings_agree(name, last, responders, source, count_all, sizes, difference, p, labelings):
     change, is_a = compared(last, responders, source, count_all)
     result = permute_labels(change, is_a, 1, studentise=False, max_exact=DRAWS, draws=DRAWS)
     assert not result.exact[0]

@@ -261,5 +261,5 @@ def test_without_gene_expression_the_whole_repertoire_is_compared():
     _, _, values = measure_expansion(clonotype_table(a1=UNEVEN), None, design_table("a1"), 0, **SETTINGS)
     assert values["feature"].tolist() == SETTINGS["compared_metrics"]
     expected = diversity(np.array(UNEVEN))
-    shares = [expanded_share(np.array(UNEVEN), 2), expected["clonality"], expected["gini_simpson"]]
+    shares = [expanded_share(np.array(UNEVEN), 2), expected["clonality"], np.log(expected["hill_2"])]
     assert values["value"].tolist() == pytest.approx(shares)
