@@ -192,6 +192,7 @@ def contrasts_of(study=STUDY, *, item="subset", seed=1, n=(6, 13)):
                     "mde": 1.47 * half / 1.1,
                     "mde_d": 1.47,
                     "mde_d_family": 2.09,
+                    "min_p": 1 / 27132,
                     "loo_flips": 1.0,
                     "status": "tested",
                     "note": "",

@@ -12,6 +12,7 @@ from scipy.stats import false_discovery_control
 COLUMNS = [
     *("layer", "contrast", "estimand", "family", "parent", "feature", "group_a", "group_b", "n_a", "n_b"),
     *("effect", "unit", "ci_low", "ci_high", "p", "p_maxt", "p_holm", "fdr", "sd", "mde", "mde_d"),
+    *("mde_d_family", "labelings", "min_p"),
     *("loo_low", "loo_high", "loo_flips", "status", "note"),
 ]
 LAYERS = ("composition", "expansion", "repertoires", "signatures", "populations", "measures", "quality")
@@ -65,7 +66,7 @@ def merge_contrasts(
     others = merged[tested & ~primary]
     rates = _by_group(others, ["contrast", "layer", "family"], false_discovery_control)
     merged["fdr"] = rates.reindex(merged.index)
-    return merged.astype({"n_a": "Int64", "n_b": "Int64", "loo_flips": "Int64"})
+    return merged.astype(dict.fromkeys(["n_a", "n_b", "labelings", "loo_flips"], "Int64"))
 
 
 def _rows_of(layer: str, table: pd.DataFrame, units: pd.DataFrame | None) -> list[dict[str, Any]]:

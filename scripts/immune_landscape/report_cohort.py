@@ -35,6 +35,7 @@ from immune_landscape.report_layers import (
     definition_section,
     expression_section,
     null_section,
+    power_section,
 )
 
 Tables = Mapping[str, pd.DataFrame | None]
@@ -94,6 +95,7 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         section("Other contrasts", _contrasts(tables, study, primary=False)),
         section("Gene expression by subset", _expression(tables, study)),
         section("Other definitions of a responder", _definitions_swept(tables, study)),
+        section("What this cohort can show", _power(tables, study)),
         section("What luck would find", _null(tables, study)),
         section("Planted effects of the simulation", _recovery(tables, study)),
         section("T-cell receptors", _receptors(tables)),
@@ -238,6 +240,11 @@ def _null(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     return None if null is None else null_section(null, study)
 
 
+def _power(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    contrasts = _get(tables, "contrasts")
+    return None if contrasts is None else power_section(contrasts, study)
+
+
 def _definitions_swept(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     swept, contrasts = _get(tables, "swept"), _get(tables, "contrasts")
     return None if swept is None or contrasts is None else definition_section(swept, contrasts, study)
@@ -277,10 +284,11 @@ def _recovery(tables: Tables, study: Mapping[str, Any]) -> Html | None:
             format_p(row["p"]),
             format_p(row["p_maxt"]),
             _badge(str(row["verdict"])),
+            "" if pd.isna(row.get("reason")) else str(row.get("reason")),
         ]
         for row in planted.to_dict("records")
     ]
-    headings = ["Subset", "Planted", f"Found [{interval_name(study)}]", "p", "p maxT", "Verdict"]
+    headings = ["Subset", "Planted", f"Found [{interval_name(study)}]", "p", "p maxT", "Verdict", "Why missed"]
     return join([*lists, table(headings, rows, numbers=(1, 2, 3, 4))])
 
 

@@ -110,6 +110,37 @@ def _name(row: Mapping[Any, Any], study: Mapping[str, Any]) -> str:
     return shown_feature(study, str(row["layer"]), str(row["feature"]))
 
 
+def power_section(contrasts: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    """Say what this number of patients can show at all.
+
+    Parameters
+    ----------
+    contrasts
+        Table of `merge_contrasts.merge_contrasts`.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html
+        One row per family that was tested: patients, labelings, smallest p, detectable effects.
+    """
+    tested = contrasts[(contrasts["status"] == "tested") & (contrasts["family"] != "exploratory")]
+    lines = []
+    for (layer, contrast, family), rows in tested.groupby(["layer", "contrast", "family"], sort=False):
+        most = rows.sort_values("labelings", ascending=False, kind="stable").iloc[0].to_dict()
+        reach = [f"{most['labelings']:,.0f}", format_p(rows["min_p"].min())]
+        sizes = [f"{rows[name].min():.2f}" for name in ("mde_d", "mde_d_family")]
+        told = [shown_layer(str(layer)), str(contrast), str(family), patients_of(most)]
+        lines.append([*told, *reach, str(len(rows)), *sizes])
+    power = f"{100 * float(study['power']):g} % power" if study.get("power") else "the power set"
+    text = (
+        f"Smallest effect, in standard deviations between patients, that is found with {power}: alone, and corrected."
+    )
+    names = ["Layer", "Contrast", "Family", "n", "Labelings", "Smallest p", "Tests", "One test", "Whole family"]
+    return join([tag("p", text, class_="small"), table(names, lines, numbers=range(3, 9))])
+
+
 def null_section(null: pd.DataFrame, study: Mapping[str, Any]) -> Html:
     """Say what the same thresholds find in cohorts whose labels were permuted.
 

@@ -163,6 +163,14 @@ def test_luck_and_other_definitions_have_their_numbers():
     assert "CR, PR or SD: " in text
 
 
+def test_the_power_of_each_family_is_told():
+    text = Parsed(page_of()).text
+    part = text.split("What this cohort can show")[1].split("What luck would find")[0]
+    assert "27,132" in part
+    assert "1.47" in part
+    assert "2.09" in part
+
+
 def test_masked_pages_say_so():
     assert "Masked: arm, response and outcome are read by nothing" in page_of(study={**STUDY, "unblinded": False})
 
