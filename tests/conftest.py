@@ -18,13 +18,3 @@ def tiny(tmp_path_factory) -> Run:
 def checkout(tmp_path_factory):
     """Return a copied checkout in which nothing has run."""
     return copy_checkout(tmp_path_factory.mktemp("fresh") / "checkout")
-
-
-def pytest_collection_modifyitems(items):
-    """Keep tests that share a finished run on one worker, so that each run is made once."""
-    for item in items:
-        folder, module = item.path.parent.name, item.path.stem
-        if module == "test_real_cohorts":
-            item.add_marker(pytest.mark.xdist_group("real cohorts"))
-        elif folder in ("workflow", "browser"):
-            item.add_marker(pytest.mark.xdist_group("runs"))

@@ -85,7 +85,6 @@ def test_no_module_asks_a_library_for_p_values_of_cells():
     assert {name: words for name, words in named.items() if words} == {}
 
 
-@pytest.mark.xdist_group("runs")
 def test_every_p_value_of_a_run_comes_from_at_most_its_patients(tiny):
     assert tiny.code == 0, tiny.text[-3000:]
     patients = set(tiny.table("check_inputs/design.tsv")["patient"])

@@ -34,7 +34,7 @@ def run(folder, *arguments):
 
 
 def test_rows_of_several_processes_are_written_and_printed(tmp_path):
-    code, text = run(tmp_path, "--science-json=out/rows.json", "--science-full", "-n", "2", "--dist", "loadgroup")
+    code, text = run(tmp_path, "--science-json=out/rows.json", "--science-full", "-n", "2", "--dist", "loadfile")
     rows = json.loads((tmp_path / "out" / "rows.json").read_text(encoding="utf-8"))
     assert code == 1
     assert "golden/c: p: 0.5 is not within None to 0.07 (n = 500)" in text
