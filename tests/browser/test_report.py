@@ -132,7 +132,7 @@ def test_every_category_opens_and_names_its_items(walk):
 def test_every_figure_of_the_run_is_inside_and_can_be_seen(walk, tiny):
     prefix = f"results/{tiny.results.name}/"
     widths = {path.removeprefix(prefix): width for path, width in walk.walked()["pictures"].items()}
-    drawn = {str(path.relative_to(tiny.results)) for path in tiny.results.glob("draw_*/*.png")}
+    drawn = {str(path.relative_to(tiny.results)) for path in tiny.results.glob("draw_*/**/*.png")}
     print(f"report: {sum(width > 0 for width in widths.values())} of {len(drawn)} figures shown")
     assert set(widths) == drawn
     assert min(widths.values()) > 400
