@@ -13,4 +13,4 @@ with running(snakemake) as log:
     tables = model_expression(pseudobulk, design, contrasts, genes, **snakemake.params.settings)
     for name, table in tables.items():
         write_table(table, snakemake.output[name])
-    log.info("share of the same sign: %s", tables["agreement"]["share_same_sign"].round(3).tolist())
+    log.info("share of the same sign: %s", tables["agreement"]["share_same_sign"].astype(float).round(3).tolist())
