@@ -11,9 +11,8 @@ with running(snakemake) as log:
     study, settings = snakemake.params.study, snakemake.params.settings
     absolute = absolute_counts(read_table(snakemake.input.measures), study["absolute_counts"])
     testing = ContrastSettings(**study["testing"])
-    tables = compare_composition(
-        composition, design, study["contrasts"], testing, snakemake.params.seed, absolute, **settings
-    )
+    seeded = (study["contrasts"], testing, snakemake.params.seed, absolute)
+    tables = compare_composition(composition, design, *seeded, **settings)
     for name, table in tables.items():
         write_table(table, snakemake.output[name])
     log.info("rows by status: %s", tables["contrasts"]["status"].value_counts().to_dict())

@@ -9,11 +9,10 @@ with running(snakemake) as log:
     from immune_landscape.store import read_table, write_table
 
     claims = [read_claims(path) for path in snakemake.input.claims]
-    path, endpoints = snakemake.input.get("contrasts"), read_table(snakemake.input.endpoints)
+    endpoints, path = read_table(snakemake.input.endpoints), snakemake.input.get("contrasts")
     contrasts = read_table(path) if path else merge_contrasts({}, {}, [])
-    swept = {name: snakemake.input.get(name) for name in ("references", "labels", "definitions")}
-    sweeps = {name: read_table(path) for name, path in swept.items() if path}
-    study, settings = snakemake.params.study, snakemake.params.settings
-    ledger = judge_claims(claims, contrasts, endpoints, sweeps, study, **settings)
+    wanted = [name for name in ("references", "labels", "definitions") if snakemake.input.get(name)]
+    sweeps = {name: read_table(snakemake.input[name]) for name in wanted}
+    ledger = judge_claims(claims, contrasts, endpoints, sweeps, snakemake.params.study, **snakemake.params.settings)
     write_table(ledger, snakemake.output.claims)
     log.info("verdicts: %s", ledger["verdict"].value_counts().to_dict())

@@ -11,8 +11,7 @@ with running(snakemake) as log:
     study = snakemake.params.study
     single = {name: path for name, path in snakemake.input.items() if name != "null"}
     tables = {name: read_table(path) if path else None for name, path in single.items()}
-    runs = zip(study["layers"], snakemake.input.null, strict=False)
-    nulls = [read_table(path).assign(layer=layer) for layer, path in runs]
+    nulls = [read_table(path).assign(layer=name) for name, path in zip(study["layers"], snakemake.input.null)]  # noqa: B905 - no runs without contrasts
     tables["null"] = pd.concat([table for table in nulls if len(table)] or nulls) if nulls else None
     page = report_cohort(tables | {"versions": software_versions()}, study, **snakemake.params.settings)
     with whole(snakemake.output.html) as part:

@@ -6,14 +6,13 @@ with running(snakemake) as log:
     from immune_landscape.store import batch_of, cells_of, read_stage, read_table, write_table
     from immune_landscape.sweep_labels import BranchData, sweep_labels
 
-    given, study = snakemake.input, snakemake.params.study
+    given, study, branches = snakemake.input, snakemake.params.study, {}
     design, everything = read_table(given.design), read_stage(given.counts, stage="merge_samples")
-    batch, branches = batch_of(everything, design, study["batch_key"]), {}
+    batch = batch_of(everything, design, study["batch_key"])
     for name, reduction, clusters in zip(study["branches"], given.reductions, given.clusters, strict=True):
         parts = read_stage(reduction, stage="reduce_cells"), read_stage(clusters, stage="cluster_cells")
         branches[name] = BranchData(cells_of(everything, given.lineages, name), *parts, batch)
-    tables = read_table(given.cells, index="cell"), design, read_table(given.contrasts)
-    tables = sweep_labels(branches, *tables, study, snakemake.params.seed, **snakemake.params.settings)
-    for name, table in tables.items():
-        write_table(table, snakemake.output[name])
-    log.info("%d runs of %s", tables["runs"]["run"].nunique(), ", ".join(branches))
+    tables = read_table(given.cells, index="cell"), design, read_table(given.contrasts), study, snakemake.params.seed
+    tables = sweep_labels(branches, *tables, **snakemake.params.settings)
+    for name in tables:
+        write_table(tables[name], snakemake.output[name])

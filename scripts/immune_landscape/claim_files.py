@@ -106,6 +106,7 @@ def examine_claims(path: str | Path) -> tuple[dict[str, Any], list[Problem]]:
     content = fill_defaults(load_schema("claims"), file.value)
 
     def place(keys: KeyPath) -> tuple[str, int]:
+        """Return file and line of a key, or of the nearest one above it that is written."""
         while keys and keys not in file.lines:
             keys = keys[:-1]
         return file.label, file.lines.get(keys, 0)

@@ -81,6 +81,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> T:
+        """Draw inside the style of all figures."""
         import matplotlib as mpl
 
         with mpl.rc_context(STYLE):

@@ -91,6 +91,7 @@ def freedman_lane(
     models = _Models.of(values, is_a, covariates, strata)
 
     def prepare(rows: Booleans, features: NDArray[np.int64]) -> Statistic | None:
+        """Fit the models of features that share these patients."""
         fits = models.fits(rows, features)
         if fits is None:
             return None
@@ -294,6 +295,7 @@ class _Fits:
         scaled = residuals / unit
 
         def compute(order: NDArray[np.int64]) -> Floats:
+            """Return the t of each order of the residuals."""
             coefficient, error = self.estimate(order, scaled, studentise)
             return np.asarray(coefficient / np.sqrt(np.maximum(error, SPREAD_FLOOR**2)))
 

@@ -116,6 +116,7 @@ def permute_labels(
     blocks = stratum_codes(strata, len(is_a))
 
     def prepare(rows: Booleans, features: NDArray) -> Statistic | None:
+        """Set up the test of features that share these patients; none with fewer than two in a group."""
         labels = is_a[rows]
         if min(labels.sum(), (~labels).sum()) < 2:
             return None
@@ -160,6 +161,7 @@ def flip_signs(
     values = as_matrix(values)
 
     def prepare(rows: Booleans, features: NDArray) -> Statistic | None:
+        """Set up the test of features that share these patients; none with fewer than two."""
         if rows.sum() < 2:
             return None
         plan = SignPlan(int(rows.sum()), seed, max_exact, draws)
