@@ -236,10 +236,12 @@ def direct_sc_tcr(rng, cohort, planted):
 
 
 def direct_values(cohort, counts, metrics):
-    """Return the table of values of repertoires that need no common depth."""
+    """Return the table of values of repertoires that need no common depth, on the scales that a run compares."""
     rows = [{**diversity(each), "expanded_share": expanded_share(each, 2)} for each in counts]
     table = pd.DataFrame(rows, index=cohort.sample)[list(metrics)]
-    return table.rename_axis("sample").reset_index().melt("sample", var_name="feature").assign(parent="all")
+    long = table.rename_axis("sample").reset_index().melt("sample", var_name="metric")
+    unknown = {"low": np.nan, "high": np.nan, "unit": ""}
+    return compared_values(long.assign(scope="all", standardised=True, **unknown), ["all"], metrics)
 
 
 TEMPLATES = (43_052, 335_089)
