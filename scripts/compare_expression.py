@@ -13,6 +13,6 @@ with running(snakemake) as log:
     testing = ContrastSettings(**study["testing"])
     settings = snakemake.params.settings
     tables = compare_expression(pseudobulk, design, study["contrasts"], testing, snakemake.params.seed, **settings)
-    for name, table in tables.items():
-        write_table(table, snakemake.output[name])
+    for name, path in snakemake.output.items():
+        write_table(tables[name], path)
     log.info("subsets by status: %s", tables["subsets"]["status"].value_counts().to_dict())

@@ -17,6 +17,9 @@ COMPARE = {
     "fdr": 0.05,
     "max_null_share": 0.1,
     "top": 5,
+    "gene_sets": [],
+    "min_set_genes": 3,
+    "ambient_controls": {},
 }
 CHANGE_SD = 0.35
 """Spread of a gene's change from one visit to the other, between patients, in natural logarithms."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 from scipy.stats import false_discovery_control
 
-from immune_landscape.compare_values import measured_design
+from immune_landscape.ambient import AMBIENT_COLUMNS, Cleaned, ambient_effects, without_ambient
 from immune_landscape.contrast_tests import ContrastSettings, find_reach, why_untestable
 from immune_landscape.expression_null import (
     NullGenes,
@@ -21,11 +20,22 @@ from immune_landscape.expression_null import (
     null_genes,
     null_plan,
 )
-from immune_landscape.moderated_t import Moderated, moderated_t, permuted_t
-from immune_landscape.patient_groups import PatientGroups, PatientValues, compared_patients
-from immune_landscape.pseudobulk import Pseudobulk, expressed_genes, library_factors, log_cpm
+from immune_landscape.expression_panels import Panel, panel_of
+from immune_landscape.moderated_t import Model, Moderated, moderated_t, permuted_t
+from immune_landscape.pseudobulk import Pseudobulk
 from immune_landscape.seeds import seed_of
+from immune_landscape.set_effects import (
+    SET_COLUMNS,
+    GeneSets,
+    chosen_sets,
+    pool_rates,
+    set_effects,
+    sets_of_subset,
+    watch_means,
+    without_ambient_sets,
+)
 from immune_landscape.shrinkage import shrink_effects
+from immune_landscape.signature_registry import Signature
 
 GENE_COLUMNS = [
     "contrast", "subset", "gene", "n_a", "n_b", "mean_log_cpm", "effect", "shrunken", "ci_low", "ci_high",
@@ -65,6 +75,9 @@ def compare_expression(
     fdr: float,
     max_null_share: float,
     top: int,
+    gene_sets: Sequence[str],
+    min_set_genes: int,
+    ambient_controls: Mapping[str, Sequence[str]],
 ) -> dict[str, pd.DataFrame]:
     """Test, per contrast, subset and gene, whether the patient-level difference in expression is zero.
 
@@ -98,18 +111,26 @@ def compare_expression(
         not calibrated.
     top
         Genes per subset whose patients are listed.
+    gene_sets
+        Signatures of markers.yaml that are tested as sets, in the subsets of their branch.
+    min_set_genes
+        Genes of a set that must be expressed in the subset.
+    ambient_controls
+        Sets of genes that no kind of cell expresses together, from which ambient RNA is bounded.
 
     Returns
     -------
     dict
         ``genes``: one row per contrast, subset and gene expressed, the most convincing effects first (`GENE_COLUMNS`);
         ``subsets``: one row per contrast and subset (`SUBSET_COLUMNS`); ``differences``: values of each patient for
-        the first genes (`DIFFERENCE_COLUMNS`), `relative` being what is compared less its mean in the second group.
+        the first genes (`DIFFERENCE_COLUMNS`), `relative` being what is compared less its mean in the second group;
+        ``gene_sets``: one row per contrast, subset tested and set (`set_effects.SET_COLUMNS`); ``ambient``: one row
+        per gene reported, that is found or among the first (`ambient.AMBIENT_COLUMNS`).
 
     Raises
     ------
     DesignError
-        A contrast names an unknown estimand or a column that the design does not have.
+        A contrast names an unknown estimand or a column that the design does not have, or a gene set is unknown.
 
     Notes
     -----
@@ -131,155 +152,110 @@ def compare_expression(
     gene found that without one patient has half the effect or less, or no p at or below the level, is noted as carried
     by that patient.
 
+    Sets of genes are tested against the same permuted cohorts (`set_effects.set_effects`), and the effects of the
+    genes reported, and the means of the sets, are given once more without the counts that may be ambient
+    (`ambient.ambient_counts`).
+
     In a subset with too few patients effects are given, and no p.
 
     References
     ----------
     .. [1] Smyth (2004), https://doi.org/10.2202/1544-6115.1027
     """
-    limits = _Limits(min_count, min_share, normalisation, prior_count, min_first, min_second, fdr, max_null_share, top)
-    genes: list[pd.DataFrame] = []
-    subsets: list[dict[str, Any]] = []
-    differences: list[pd.DataFrame] = []
+    logs: dict[str, Any] = {"normalisation": normalisation, "prior_count": prior_count}
+    expressed: dict[str, Any] = {"min_count": min_count, "min_share": min_share}
+    signatures = chosen_sets(gene_sets)
+    limits = _Limits(
+        expressed, logs, min_first, min_second, fdr, max_null_share, top, signatures, min_set_genes, ambient_controls
+    )
+    parts: list[list[_Compared]] = []
     for contrast in contrasts:
         derived = seed_of(seed, str(contrast["name"]))
-        found = [
-            _compare_subset(_panel_of(pseudobulk, subset, design, contrast, limits), contrast, testing, derived, limits)
-            for subset in pseudobulk.subsets
-        ]
-        genes.append(_pooled([each.genes for each in found]))
-        subsets += [each.row for each in found]
-        differences += [each.differences for each in found]
+        found = []
+        for subset in pseudobulk.subsets:
+            panel = panel_of(pseudobulk, subset, design, contrast, **expressed, **logs)
+            found.append(_compare_subset(panel, pseudobulk.whole, contrast, testing, derived, limits))
+        parts.append(found)
+    return _tables(parts)
+
+
+def _tables(parts: list[list[_Compared]]) -> dict[str, pd.DataFrame]:
+    """Stack what was found in the subsets of each contrast."""
+    each = [subset for contrast in parts for subset in contrast]
+    genes = _stacked([_pooled([subset.genes for subset in contrast]) for contrast in parts], GENE_COLUMNS)
+    sets = [pool_rates([subset.sets for subset in contrast]) for contrast in parts]
     return {
-        "genes": _stacked(genes, GENE_COLUMNS).astype({"loo_flips": "Int64", "calibrated": "boolean"}),
-        "subsets": _subsets_table(subsets),
-        "differences": _stacked(differences, DIFFERENCE_COLUMNS),
+        "genes": genes.astype({"loo_flips": "Int64", "calibrated": "boolean"}),
+        "subsets": _subsets_table([subset.row for subset in each]),
+        "differences": _stacked([subset.differences for subset in each], DIFFERENCE_COLUMNS),
+        "gene_sets": _stacked(sets, SET_COLUMNS),
+        "ambient": _stacked([subset.ambient for subset in each], AMBIENT_COLUMNS),
     }
 
 
-def patients_with_sums(
-    pseudobulk: Pseudobulk, subset: str, design: pd.DataFrame, contrast: Mapping[str, Any]
-) -> tuple[PatientGroups, pd.DataFrame, list[str]]:
-    """Find the patients of a contrast whose samples all have a sum of a subset.
-
-    Parameters
-    ----------
-    pseudobulk
-        Raw counts summed per sample and subset.
-    subset
-        Subset or branch.
-    design
-        One row per sample.
-    contrast
-        One contrast of the cohort.
-
-    Returns
-    -------
-    groups : PatientGroups
-        The patients.
-    counts : pandas.DataFrame
-        Samples used x genes, patient by patient, the reference first.
-    lacking : list of str
-        Patients left out.
-    """
-    counts = pseudobulk.of(subset)
-    counts = counts[counts.sum(axis=1) > 0]
-    groups = compared_patients(measured_design(design, pd.Series(counts.index), contrast), contrast)
-    weights = groups.weights[groups.weights["weight"] != 0]
-    without = set(weights.loc[~weights["sample"].isin(counts.index), "patient"])
-    kept = ~groups.table["patient"].isin(without).to_numpy(dtype=bool)
-    lacking = groups.table.loc[~kept, "patient"].astype(str).tolist()
-    groups = groups.take(kept)
-    used = groups.weights.loc[groups.weights["weight"] != 0, "sample"]
-    return groups, counts.reindex(used), lacking
-
-
 class _Limits(NamedTuple):
-    min_count: float
-    min_share: float
-    normalisation: str
-    prior_count: float
+    """Settings: `expressed` and `logs` are those of `expression_panels.panel_of`."""
+
+    expressed: dict[str, Any]
+    logs: dict[str, Any]
     min_first: int
     min_second: int
     fdr: float
     max_null_share: float
     top: int
+    signatures: Sequence[Signature]
+    min_set_genes: int
+    ambient_controls: Mapping[str, Sequence[str]]
 
 
 class _Compared(NamedTuple):
     genes: pd.DataFrame
     row: dict[str, Any]
     differences: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """One subset in the patients of a contrast who have all the sums that it needs.
-
-    `genes` are those expressed; `numbers` is patients x genes, `level` (genes,) their mean log2 counts per million.
-    """
-
-    subset: str
-    groups: PatientGroups
-    genes: pd.Index
-    numbers: PatientValues
-    level: np.ndarray
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Return the patients of each group."""
-        is_a = self.groups.is_a
-        return int(is_a.sum()), int((~is_a).sum())
-
-    @property
-    def has_effects(self) -> bool:
-        """Whether a mean, or a difference of two, can be taken."""
-        return bool(len(self.genes) and self.sizes[0] and (self.groups.one_group or self.sizes[1]))
-
-
-def _panel_of(
-    pseudobulk: Pseudobulk, subset: str, design: pd.DataFrame, contrast: Mapping[str, Any], limits: _Limits
-) -> _Panel:
-    groups, used, lacking = patients_with_sums(pseudobulk, subset, design, contrast)
-    notes = [f"left out for want of cells: {', '.join(lacking)}"] if lacking else []
-    chosen = expressed_genes(used, min_count=limits.min_count, min_share=limits.min_share)
-    logs = _logs_of(used, chosen, limits)
-    values = groups.patient_values(logs)
-    return _Panel(
-        subset, groups.for_features(values.before), logs.columns, values, logs.mean(axis=0).to_numpy(dtype=float), notes
-    )
-
-
-def _logs_of(used: pd.DataFrame, chosen: np.ndarray, limits: _Limits) -> pd.DataFrame:
-    """Return samples x genes expressed, in log2 counts per million of all genes' counts."""
-    depth = used.sum(axis=1).to_numpy(dtype=float)
-    expressed = used.loc[:, chosen]
-    if not chosen.any():
-        return expressed
-    if limits.normalisation == "tmm":
-        depth = depth * library_factors(expressed, depth)
-    return log_cpm(expressed, depth, prior_count=limits.prior_count)
+    sets: pd.DataFrame
+    ambient: pd.DataFrame
 
 
 def _compare_subset(
-    panel: _Panel, contrast: Mapping[str, Any], testing: ContrastSettings, seed: int, limits: _Limits
+    panel: Panel,
+    whole: pd.DataFrame,
+    contrast: Mapping[str, Any],
+    testing: ContrastSettings,
+    seed: int,
+    limits: _Limits,
 ) -> _Compared:
     reason = _why_not(panel, testing, seed, limits)
     row = _described(panel, contrast, limits, reason)
+    shared = {name: row[name] for name in ("contrast", "subset", "n_a", "n_b")}
     if not panel.has_effects:
-        return _Compared(pd.DataFrame(columns=GENE_COLUMNS), row, pd.DataFrame(columns=DIFFERENCE_COLUMNS))
-    shared = {name: row[name] for name in ("contrast", "subset", "n_a", "n_b", "status")}
+        return _Compared(pd.DataFrame(), row, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
     columns: dict[str, Any] = {"gene": panel.genes.to_numpy(dtype=object), "mean_log_cpm": panel.level}
     columns |= {"note": "", "loo_patient": ""}
-    columns |= _plain_effects(panel) if reason else _tested(panel, row, testing, seed, limits)
-    genes = pd.DataFrame(columns).assign(**shared).reindex(columns=GENE_COLUMNS)
+    tested, sets = (_plain_effects(panel), pd.DataFrame()) if reason else _tested(panel, row, testing, seed, limits)
+    genes = pd.DataFrame(columns | tested).assign(**shared, status=row["status"]).reindex(columns=GENE_COLUMNS)
     rank = genes["shrunken"].fillna(genes["effect"]).abs()
     order = pd.DataFrame({"rank": -rank, "p": genes["p"]}).sort_values(["rank", "p"], kind="stable").index
-    return _Compared(genes.loc[order], row, _differences(panel, contrast, order[: limits.top]))
+    genes = genes.loc[order]
+    differences = _differences(panel, contrast, order[: limits.top])
+    if reason or not testing.intervals:
+        return _Compared(genes, row, differences, sets, pd.DataFrame())
+    cleaned = without_ambient(panel, whole, controls=limits.ambient_controls, **limits.logs)
+    sets = without_ambient_sets(sets, _sets_of(panel, limits), cleaned.t).assign(**shared)
+    keys = {name: row[name] for name in ("contrast", "subset")}
+    return _Compared(genes, row, differences, sets, _ambient(panel, genes, cleaned, limits).assign(**keys))
 
 
-def _why_not(panel: _Panel, testing: ContrastSettings, seed: int, limits: _Limits) -> str:
+def _ambient(panel: Panel, genes: pd.DataFrame, cleaned: Cleaned, limits: _Limits) -> pd.DataFrame:
+    """Return what is left of the genes found, and of the first ones, without counts that may be ambient."""
+    reported = genes[(np.arange(len(genes)) < limits.top) | (genes["fdr"] <= limits.fdr)]
+    return ambient_effects(panel.genes, reported.set_index("gene")["effect"], cleaned)
+
+
+def _sets_of(panel: Panel, limits: _Limits) -> GeneSets:
+    return sets_of_subset(panel.subset, limits.signatures, panel.genes, min_genes=limits.min_set_genes)
+
+
+def _why_not(panel: Panel, testing: ContrastSettings, seed: int, limits: _Limits) -> str:
     """Return why the genes of a subset are not tested; empty when they are."""
     first, second = panel.sizes
     groups = panel.groups
@@ -288,7 +264,7 @@ def _why_not(panel: _Panel, testing: ContrastSettings, seed: int, limits: _Limit
     if not groups.one_group and (first < limits.min_first or second < limits.min_second):
         return f"{first} / {second} patients with enough cells, {limits.min_first} / {limits.min_second} needed"
     if not len(panel.genes):
-        return f"no gene with {limits.min_count:g} counts in {limits.min_share:.0%} of the samples"
+        return "no gene with {min_count:g} counts in {min_share:.0%} of the samples".format(**limits.expressed)
     everyone = np.ones(len(groups.table), dtype=bool)
     reason = why_untestable(groups, everyone, find_reach(groups, everyone, seed, testing), testing.alpha)
     if reason:
@@ -296,7 +272,7 @@ def _why_not(panel: _Panel, testing: ContrastSettings, seed: int, limits: _Limit
     return "" if group_model(groups, len(panel.genes)) else "the groups cannot be told from what is adjusted for"
 
 
-def _described(panel: _Panel, contrast: Mapping[str, Any], limits: _Limits, reason: str) -> dict[str, Any]:
+def _described(panel: Panel, contrast: Mapping[str, Any], limits: _Limits, reason: str) -> dict[str, Any]:
     first, second = panel.sizes
     notes = [*panel.notes, *panel.groups.notes, reason]
     return {
@@ -315,16 +291,16 @@ def _described(panel: _Panel, contrast: Mapping[str, Any], limits: _Limits, reas
     }
 
 
-def _plain_effects(panel: _Panel) -> dict[str, np.ndarray]:
+def _plain_effects(panel: Panel) -> dict[str, np.ndarray]:
     is_a, values = panel.groups.is_a, panel.numbers.compared
     effects = values[is_a].mean(axis=0)
     return {"effect": effects if panel.groups.one_group else effects - values[~is_a].mean(axis=0)}
 
 
 def _tested(
-    panel: _Panel, row: dict[str, Any], testing: ContrastSettings, seed: int, limits: _Limits
-) -> dict[str, Any]:
-    """Return the columns of the genes, and add to the row of the subset what sums them up."""
+    panel: Panel, row: dict[str, Any], testing: ContrastSettings, seed: int, limits: _Limits
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return the columns of the genes and the table of sets, and add to the row of the subset what sums them up."""
     groups, values = panel.groups, panel.numbers.compared
     model = group_model(groups, values.shape[1])
     assert model is not None, "subsets without a model are not tested"
@@ -340,14 +316,25 @@ def _tested(
     columns = {"effect": result.effect, "t": result.t, "p": result.p, "fdr": rates}
     columns |= {"ci_low": result.effect - reach, "ci_high": result.effect + reach}
     if not testing.intervals:
-        return columns
-    plan = null_plan(groups, values.shape[1], seed, testing.null_draws)
-    null = null_genes(permuted_t(values, model, plan), np.abs(result.t), limits.fdr)
+        return columns, pd.DataFrame()
+    null, sets = _permuted(panel, model, result, testing.null_draws, seed, limits)
     row |= _calibration(null, row["found"], row["inflation"], limits)
     columns |= {"shrunken": shrink_effects(result.effect, result.p), "calibrated": row["calibrated"]}
     columns |= {"empirical_fdr": empirical_fdr(np.abs(result.t), null.exceeding)}
     columns |= _influence(panel, result, found, testing.alpha)
-    return columns | {"note": _noted(columns.pop("carried"), row)}
+    return columns | {"note": _noted(columns.pop("carried"), row)}, sets
+
+
+def _permuted(
+    panel: Panel, model: Model, result: Moderated, draws: int, seed: int, limits: _Limits
+) -> tuple[NullGenes, pd.DataFrame]:
+    """Repeat the test in permuted cohorts; return their genes, and the sets tested against them."""
+    values, means = panel.numbers.compared, list[np.ndarray]()
+    sets = _sets_of(panel, limits)
+    plan = null_plan(panel.groups, values.shape[1], seed, draws)
+    cohorts = watch_means(permuted_t(values, model, plan), sets, means)
+    null = null_genes(cohorts, np.abs(result.t), limits.fdr)
+    return null, set_effects(result.t, sets, np.concatenate(means), exact=plan.exact)
 
 
 def _calibration(null: NullGenes, found: int, inflation: float, limits: _Limits) -> dict[str, Any]:
@@ -372,7 +359,7 @@ def _noted(carried: np.ndarray, row: dict[str, Any]) -> np.ndarray:
     return np.where(carried == "", "", "carried by " + carried).astype(object)
 
 
-def _influence(panel: _Panel, result: Moderated, found: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
+def _influence(panel: Panel, result: Moderated, found: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """Fit again without each patient; tell the range of effects, and who carries a gene that is found."""
     names = panel.groups.table["patient"].astype(str).to_numpy(dtype=object)
     effects, p = _refits(panel)
@@ -381,19 +368,19 @@ def _influence(panel: _Panel, result: Moderated, found: np.ndarray, alpha: float
         return {"carried": np.full(len(found), "", dtype=object)}
     moved = np.abs(effects - result.effect)
     # Without a fit there is no p at or below the level: a finding that needs the patient is carried.
-    held = p <= alpha
+    held = p < alpha
     lost = found & ~(held & (effects / result.effect >= CARRIED))
     first_lost = names[np.argmax(lost, axis=0)]
     return {
         "loo_low": np.nanmin(effects, axis=0),
         "loo_high": np.nanmax(effects, axis=0),
-        "loo_flips": (held != (result.p <= alpha)).sum(axis=0),
+        "loo_flips": (held != (result.p < alpha)).sum(axis=0),
         "loo_patient": names[np.nanargmax(moved, axis=0)],
         "carried": np.where(lost.any(axis=0), first_lost, ""),
     }
 
 
-def _refits(panel: _Panel) -> tuple[np.ndarray, np.ndarray]:
+def _refits(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     """Return (patients, genes) effects and p without each patient, NaN where the others cannot be compared."""
     values = panel.numbers.compared
     effects, p = np.full(values.shape, np.nan), np.full(values.shape, np.nan)
@@ -408,7 +395,7 @@ def _refits(panel: _Panel) -> tuple[np.ndarray, np.ndarray]:
     return effects, p
 
 
-def _differences(panel: _Panel, contrast: Mapping[str, Any], order: pd.Index) -> pd.DataFrame:
+def _differences(panel: Panel, contrast: Mapping[str, Any], order: pd.Index) -> pd.DataFrame:
     """Return the values of each patient for some genes; `relative` to the mean of the second group, if there is one."""
     at, groups = order.to_numpy(), panel.groups
     compared = panel.numbers.compared[:, at]

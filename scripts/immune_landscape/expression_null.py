@@ -97,7 +97,7 @@ def null_genes(cohorts: Iterable[tuple[Floats, Floats]], observed: Floats, fdr: 
     Parameters
     ----------
     cohorts
-        As `moderated_t.permuted_t` yields: (cohorts, features) absolute statistics and their degrees of freedom.
+        As `moderated_t.permuted_t` yields: (cohorts, features) statistics and their degrees of freedom.
     observed
         (features,) absolute statistics observed.
     fdr
@@ -113,7 +113,8 @@ def null_genes(cohorts: Iterable[tuple[Floats, Floats]], observed: Floats, fdr: 
     found, inflation = [], []
     reached = np.zeros(len(observed) + 1)
     runs = 0
-    for statistics, df in cohorts:
+    for signed, df in cohorts:
+        statistics = np.abs(signed)
         found.append(_found(statistics, df, fdr))
         inflation.append(inflation_of(statistics, df))
         # At place k, statistics that reach the k smallest observed ones and no more.

@@ -1,4 +1,4 @@
-"""Sum the raw counts of every sample's cells by subset and by branch."""
+"""Sum the raw counts of every sample's cells by subset, by branch and as a whole."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from immune_landscape.errors import InputError
 from immune_landscape.measure_composition import is_unassigned
+from immune_landscape.pseudobulk import WHOLE
 from immune_landscape.store import rows_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ PROFILE = ["sample", "patient", "visit", "subset", "cells"]
 def measure_expression(
     counts: AnnData, labels: pd.DataFrame, design: pd.DataFrame, *, min_cells: int, branches: Sequence[str]
 ) -> AnnData:
-    """Sum raw counts per sample and subset, and per sample and branch.
+    """Sum raw counts per sample and subset, per sample and branch, and per sample.
 
     Parameters
     ----------
@@ -39,8 +40,9 @@ def measure_expression(
     Returns
     -------
     AnnData
-        Sums x genes: ``obs`` holds `sample, patient, visit, subset, cells` in the order of branches, subsets by name
-        and samples of the design; ``var`` is that of the counts. Cells without a label enter no subset.
+        Sums x genes: ``obs`` holds `sample, patient, visit, subset, cells` in the order of branches, subsets by name,
+        all cells of a sample (`pseudobulk.WHOLE`) and samples of the design; ``var`` is that of the counts. Cells
+        without a label enter no subset.
 
     Raises
     ------
@@ -63,6 +65,7 @@ def measure_expression(
     parts = [member[~member["subset"].map(is_unassigned) & ~member["subset"].isin(list(branches))]]
     branch = cells["branch"].astype(str).to_numpy(dtype=object)
     parts += [member[branch == name].assign(subset=name) for name in branches]
+    parts.append(member.assign(subset=WHOLE))
     long = pd.concat(parts)
     profiles = _profiles(long, design, branches, min_cells)
     keys = pd.MultiIndex.from_frame(profiles[["sample", "subset"]])
@@ -83,19 +86,19 @@ def _check_samples(sample: np.ndarray, design: pd.DataFrame) -> None:
 
 
 def _profiles(long: pd.DataFrame, design: pd.DataFrame, branches: Sequence[str], min_cells: int) -> pd.DataFrame:
-    """Return the sums with enough cells, branches first."""
+    """Return the sums with enough cells: branches, subsets, whole samples."""
     cells = long.groupby(["sample", "subset"], sort=False).size().rename("cells").reset_index()
     cells = cells[cells["cells"] >= min_cells]
     place = {name: at for at, name in enumerate(design["sample"].astype(str))}
-    whole = {name: at for at, name in enumerate(branches)}
+    block = {name: at for at, name in enumerate(branches)} | {WHOLE: len(branches) + 1}
     order = pd.DataFrame(
         {
-            "branch": [whole.get(name, len(whole)) for name in cells["subset"]],
+            "block": [block.get(name, len(branches)) for name in cells["subset"]],
             "subset": cells["subset"].to_numpy(),
             "sample": [place[name] for name in cells["sample"]],
         }
     )
-    cells = cells.iloc[order.sort_values(["branch", "subset", "sample"], kind="stable").index]
+    cells = cells.iloc[order.sort_values(["block", "subset", "sample"], kind="stable").index]
     facts = design.drop_duplicates("sample").set_index("sample")[["patient", "visit"]].astype(str)
     facts = facts.reindex(cells["sample"]).reset_index(drop=True)
     return cells.reset_index(drop=True).join(facts)[PROFILE]

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from immune_landscape.compare_expression import patients_with_sums
+from immune_landscape.expression_panels import patients_with_sums
+from immune_landscape.labelings import stratum_codes
 from immune_landscape.model_formulas import model_matrix
 from immune_landscape.patient_groups import PatientGroups
 from immune_landscape.pseudobulk import Pseudobulk
@@ -70,9 +71,11 @@ def model_expression(
     Notes
     -----
     Two groups over time have the model of edgeR's guide, `NESTED`, whose empty columns are dropped; the fold is the
-    change of the first group less that of the second. Patients take up all that is constant in them. Covariates, and
-    an adjustment for the value at the reference, do not enter. The p values are those of a Wald test, which takes the
-    dispersion as known: with few patients they are too small, and make no finding.
+    change of the first group less that of the second. Patients take up all that is constant in them, so strata and
+    covariates enter as a change of their own (covariate:time), which is what they are in the primary test; `note` says
+    which of them the samples leave estimable. An adjustment for the value at the reference does not enter. The p values
+    are those of a Wald test, which takes the dispersion as known: with few patients they are too small, and make no
+    finding.
 
     References
     ----------
@@ -119,36 +122,77 @@ def _fit_subset(
     samples = _samples_of(groups)
     if groups.paired and samples.groupby("patient").size().max() > 2:
         return _Fit(NOTHING, f"the {contrast.get('summary')} of several targets is no coefficient of the model")
-    formula = FORMULAS.get(str(contrast["estimand"]), NESTED)
-    formula += " + stratum" if contrast["estimand"] == "baseline" and "stratum" in samples else ""
-    matrix, _ = model_matrix(samples, formula)
-    if matrix.shape[1] >= len(matrix) or np.linalg.matrix_rank(matrix) < matrix.shape[1]:
+    matrix, _ = model_matrix(samples, FORMULAS.get(str(contrast["estimand"]), NESTED))
+    if not _estimable(matrix):
         return _Fit(NOTHING, "no residuals to estimate the error")
+    weights = _coefficients(matrix, samples, groups)
+    matrix, adjusted = adjusted_matrix(matrix, samples, groups, contrast)
+    weights = np.pad(weights, (0, matrix.shape[1] - len(weights)))
     chosen = _chosen_genes(ranked, top, max_genes)
     everything = counts[ranked["gene"]].astype(int)
-    fitted, note = _fit_counts(everything, chosen["gene"], matrix, _coefficients(matrix, samples, groups))
-    unused = "; ".join(_left_out(groups, contrast))
+    fitted, note = _fit_counts(everything, chosen["gene"], matrix, weights)
     primary = chosen.set_index("gene")
     table = fitted.join(primary[["effect", "compared"]]).rename_axis("gene").reset_index()
     table["same_sign"] = np.sign(table["log2_fold"]) == np.sign(table["effect"])
-    return _Fit(table, "; ".join(part for part in (unused, note) if part))
+    return _Fit(table, "; ".join(part for part in (*adjusted, note) if part))
+
+
+def _estimable(matrix: np.ndarray) -> bool:
+    return matrix.shape[1] < len(matrix) and int(np.linalg.matrix_rank(matrix)) == matrix.shape[1]
+
+
+def adjusted_matrix(
+    matrix: np.ndarray, samples: pd.DataFrame, groups: PatientGroups, contrast: Mapping[str, Any]
+) -> tuple[np.ndarray, list[str]]:
+    """Add strata and covariates to a model, as changes of their own over time.
+
+    Parameters
+    ----------
+    matrix
+        (samples, columns) model without them.
+    samples
+        `patient` and `time` (before or after) of each row.
+    groups
+        The patients, with strata and covariates.
+    contrast
+        One contrast of the cohort, which names them.
+
+    Returns
+    -------
+    matrix : numpy.ndarray
+        With a column more for each that the samples tell from the others and that leaves residuals.
+    notes : list of str
+        What was added, and what was left out.
+    """
+    codes = stratum_codes(groups.strata, len(groups.table))
+    declared = {
+        "strata": (codes[:, None] == np.unique(codes)[1:]).astype(float),
+        "covariates": groups.covariates,
+    }
+    rows = pd.Index(groups.table["patient"].astype(str)).get_indexer(pd.Index(samples["patient"]))
+    after = (samples["time"] == "after").to_numpy(dtype=float) if groups.paired else np.ones(len(samples))
+    notes = []
+    for key, columns in declared.items():
+        if columns is None or not columns.shape[1]:
+            continue
+        wider = np.column_stack([matrix, columns[rows] * after[:, None]])
+        names = ", ".join(map(str, contrast.get(key) or []))
+        notes.append(f"adjusted for {names}" if _estimable(wider) else f"without {names}, not estimable in this model")
+        matrix = wider if _estimable(wider) else matrix
+    return matrix, notes + (["without the value at the reference"] if groups.adjust_baseline else [])
 
 
 def _samples_of(groups: PatientGroups) -> pd.DataFrame:
     """Return the samples used, in the order of their counts, as the model sees them."""
     used = groups.weights[groups.weights["weight"] != 0]
     facts = groups.table.set_index("patient")
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "patient": used["patient"].astype(str).to_numpy(dtype=object),
             "group": facts["group"].reindex(used["patient"]).astype(str).to_numpy(dtype=object),
             "time": np.where(used["weight"] < 0, "before", "after").astype(object),
         }
     )
-    if groups.strata is not None:
-        strata = pd.Series(groups.strata, index=facts.index).astype(str)
-        table["stratum"] = strata.reindex(used["patient"]).to_numpy(dtype=object)
-    return table
 
 
 def _coefficients(matrix: np.ndarray, samples: pd.DataFrame, groups: PatientGroups) -> np.ndarray:
@@ -200,12 +244,6 @@ def _fit_counts(
     names = {"log2FoldChange": "log2_fold", "lfcSE": "se", "pvalue": "p", "padj": "padj"}
     said = dict.fromkeys(str(each.message) for each in told if each.category is UserWarning)
     return result.results_df[list(names)].rename(columns=names), "; ".join(said)
-
-
-def _left_out(groups: PatientGroups, contrast: Mapping[str, Any]) -> list[str]:
-    covariates = list(contrast.get("covariates") or []) if groups.covariates is not None else []
-    left = [f"without {', '.join(covariates)}"] if covariates else []
-    return left + (["without the value at the reference"] if groups.adjust_baseline else [])
 
 
 def _agreement(fitted: pd.DataFrame, note: str) -> dict[str, Any]:

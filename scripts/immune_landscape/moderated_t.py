@@ -178,7 +178,7 @@ def permuted_t(
     Yields
     ------
     tuple
-        (cohorts, features) absolute moderated t, and (cohorts, 1 or features) degrees of freedom.
+        (cohorts, features) moderated t, and (cohorts, 1 or features) degrees of freedom.
     """
     left = model.residuals(values)
     squares = (left**2).sum(axis=0)
@@ -192,7 +192,7 @@ def permuted_t(
             rest = squares - length**2
         variances = np.maximum(rest, 0.0) / model.df
         posterior, total, _ = _moderated(variances, model.df)
-        yield np.abs(length) / np.sqrt(posterior), total
+        yield length / np.sqrt(posterior), total
 
 
 def moderate(variances: Floats, df: Floats | float) -> tuple[Floats, Floats]:

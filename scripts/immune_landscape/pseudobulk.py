@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,9 @@ TRIMMED_RATIOS = 0.3
 TRIMMED_LEVELS = 0.05
 """Shares of genes left out at either end of ratio and level when libraries are scaled, as in edgeR."""
 
+WHOLE = "cells"
+"""Name of the sums over all cells of a sample, which are no subset and are not tested."""
+
 
 @dataclass(frozen=True)
 class Pseudobulk:
@@ -32,11 +35,14 @@ class Pseudobulk:
         Names of the columns.
     counts
         (profiles, genes) sums of raw counts, dense or sparse.
+    whole
+        Samples x genes, the sums over all cells of a sample; without rows where they are not known.
     """
 
     profiles: pd.DataFrame
     genes: pd.Index
     counts: Any
+    whole: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def subsets(self) -> list[str]:
@@ -76,7 +82,10 @@ def pseudobulk_of(sums: AnnData) -> Pseudobulk:
     Pseudobulk
         With plain tables and arrays.
     """
-    return Pseudobulk(sums.obs[["sample", "subset", "cells"]].reset_index(drop=True), sums.var_names, sums.X)
+    profiles = sums.obs[["sample", "subset", "cells"]].reset_index(drop=True)
+    everything = Pseudobulk(profiles, sums.var_names, sums.X)
+    parts = (profiles["subset"] != WHOLE).to_numpy(dtype=bool)
+    return Pseudobulk(profiles[parts].reset_index(drop=True), sums.var_names, sums.X[parts], everything.of(WHOLE))
 
 
 def expressed_genes(counts: pd.DataFrame, *, min_count: float, min_share: float) -> NDArray[np.bool_]:

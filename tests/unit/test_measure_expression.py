@@ -5,7 +5,7 @@ from cells import make_counts
 
 from immune_landscape.errors import ContractError, InputError
 from immune_landscape.measure_expression import measure_expression
-from immune_landscape.pseudobulk import pseudobulk_of
+from immune_landscape.pseudobulk import WHOLE, pseudobulk_of
 from immune_landscape.store import read_stage, write_stage
 
 SETTINGS = {"min_cells": 2, "branches": ["nk", "t"]}
@@ -49,20 +49,23 @@ def test_no_count_is_lost_or_added():
     counts, labels, design = made()
     sums = measure_expression(counts, labels, design, min_cells=1, branches=[])
     labelled = ~labels.loc[counts.obs_names, "subset"].isin(["nk_unassigned"]).to_numpy()
-    assert sums.X.sum() == counts.X[labelled].sum()
+    parts = (sums.obs["subset"] != WHOLE).to_numpy()
+    assert sums.X[parts].sum() == counts.X[labelled].sum()
+    assert sums.X[~parts].sum() == counts.X.sum()
     assert np.issubdtype(sums.X.dtype, np.integer)
 
 
 def test_cells_without_a_subset_count_in_the_branch_alone():
     counts, labels, design = made()
     sums = measure_expression(counts, labels, design, **SETTINGS)
-    assert set(sums.obs["subset"]) == {"nk", "t", "nk_cd56dim", "nk_cd56bright", "cd4_tn", "b"}
+    assert set(sums.obs["subset"]) == {"nk", "t", "nk_cd56dim", "nk_cd56bright", "cd4_tn", "b", WHOLE}
 
 
 def test_order_is_branches_then_subsets_and_samples_of_the_design():
     counts, labels, design = made()
     sums = measure_expression(counts, labels, design, **SETTINGS)
-    assert sums.obs["subset"].drop_duplicates().tolist() == ["nk", "t", "b", "cd4_tn", "nk_cd56bright", "nk_cd56dim"]
+    order = sums.obs["subset"].drop_duplicates().tolist()
+    assert order == ["nk", "t", "b", "cd4_tn", "nk_cd56bright", "nk_cd56dim", WHOLE]
     assert sums.obs["sample"].iloc[:3].tolist() == ["S3", "S1", "S2"]
     assert sums.obs[["patient", "visit"]].iloc[0].tolist() == ["P2", "a"]
 
@@ -83,6 +86,9 @@ def test_the_file_holds_what_the_contract_says(tmp_path):
     read = pseudobulk_of(read_stage(tmp_path / "sums.h5ad", stage="measure_expression"))
     assert read.of("nk").equals(pseudobulk_of(sums).of("nk"))
     assert read.of("nk").index.tolist() == ["S3", "S1", "S2"]
+    assert WHOLE not in read.subsets
+    dense = pd.DataFrame(counts.X.toarray()).groupby(counts.obs["sample"].to_numpy()).sum()
+    assert read.whole.loc["S1"].tolist() == dense.loc["S1"].tolist()
 
 
 def test_cells_of_another_design_are_refused():

@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from expression_tables import COMPARE, TESTING, contrast, design_of, sums_of
 
-from immune_landscape.compare_expression import compare_expression, patients_with_sums
-from immune_landscape.model_expression import AGREEMENT_COLUMNS, MODEL_COLUMNS, model_expression
+from immune_landscape.compare_expression import compare_expression
+from immune_landscape.expression_panels import patients_with_sums
+from immune_landscape.model_expression import AGREEMENT_COLUMNS, MODEL_COLUMNS, adjusted_matrix, model_expression
 from immune_landscape.model_formulas import model_matrix
+from immune_landscape.patient_groups import compared_patients
+from immune_landscape.pseudobulk import Pseudobulk
 
 PLANTED = {"g005": 2.0, "g017": -2.0, "g030": 1.5, "g041": -1.5}
 SETTINGS = {"branches": ["nk"], "top": 20, "max_genes": 60}
@@ -94,9 +97,49 @@ def test_genes_beside_those_compared_are_of_all_levels(sums, design):
     assert few["genes"].tolist() == [20]
 
 
+def test_covariates_enter_as_changes_of_their_own(design):
+    """Site moves the change of a gene and is unequal in the groups: without it, responders seem to differ."""
+    site = np.where(design["patient"].isin(["p00", "p01", "p02", "p03", "p05", "p06"]), "s1", "s2")
+    design = design.assign(site=site)
+    sums = sums_of(design, genes=80, dispersion=1e-3, depth=4_000_000)
+    later = ((design["site"] == "s1") & (design["visit"] == "after")).to_numpy()
+    counts = np.array(sums.counts)
+    counts[np.ix_(later, np.arange(10))] *= 8
+    sums = Pseudobulk(sums.profiles, sums.genes, counts)
+    chosen = contrast(covariates=["site"])
+    models, agreement, genes = fit(sums, design, chosen, max_genes=80)
+    assert agreement["note"].iloc[0].startswith("adjusted for site")
+    primary = genes.set_index("gene")["effect"]
+    both = models.set_index("gene").drop(columns="effect").join(primary)
+    assert np.corrcoef(both["log2_fold"], both["effect"])[0, 1] > 0.95
+    moved = [f"g{at:03d}" for at in range(10)]
+    plain, unadjusted, _ = fit(sums, design, contrast(), max_genes=80)
+    assert unadjusted["note"].iloc[0] == "" or "site" not in unadjusted["note"].iloc[0]
+    shift = plain.set_index("gene").loc[moved, "log2_fold"].mean()
+    assert shift - both.loc[moved, "log2_fold"].mean() > 0.8
+
+
+def test_strata_enter_as_changes_of_their_own(sums, design):
+    _, agreement, _ = fit(sums, design, contrast(strata=["site"]), max_genes=30)
+    assert agreement["note"].iloc[0].startswith("adjusted for site")
+    _, agreement, _ = fit(sums, design, contrast(estimand="baseline", target="", strata=["site"]), max_genes=30)
+    assert agreement["note"].iloc[0].startswith("adjusted for site")
+
+
 def test_what_the_model_leaves_out_is_said(sums, design):
     _, agreement, _ = fit(sums, design, contrast(covariates=["age"], adjust_baseline=True), max_genes=30)
-    assert agreement["note"].iloc[0].startswith("without age; without the value at the reference")
+    assert agreement["note"].iloc[0].startswith("adjusted for age; without the value at the reference")
+
+
+def test_covariates_that_the_samples_do_not_tell_apart_are_left_out_and_named(design):
+    """A ward with one patient each explains every change."""
+    few = design.assign(ward=[f"w{name[1:]}" for name in design["patient"]])
+    matrix = np.column_stack([np.ones(24), np.eye(24)[:, :10]])
+    groups = compared_patients(few, contrast(covariates=["ward"]))
+    samples = pd.DataFrame({"patient": groups.weights["patient"], "time": np.tile(["before", "after"], 12)})
+    wider, notes = adjusted_matrix(matrix, samples, groups, contrast(covariates=["ward"]))
+    assert wider.shape == matrix.shape
+    assert notes == ["without ward, not estimable in this model"]
 
 
 def test_a_summary_that_is_no_coefficient_is_not_fitted(design):

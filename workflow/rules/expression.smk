@@ -37,6 +37,18 @@ rule compare_expression:
             labels={"Result": "Expression by subset, with calibration (table)"},
         ),
         differences="<results>/compare_expression/differences.tsv",
+        gene_sets=report(
+            "<results>/compare_expression/gene_sets.tsv",
+            caption="../report/compare_expression.rst",
+            category="2 Responders and change",
+            labels={"Result": "Gene sets by subset, patients permuted (table)"},
+        ),
+        ambient=report(
+            "<results>/compare_expression/ambient.tsv",
+            caption="../report/compare_expression.rst",
+            category="2 Responders and change",
+            labels={"Result": "Genes reported, without ambient RNA (table)"},
+        ),
     log:
         "<logs>/compare_expression.log",
     benchmark:
