@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from immune_landscape.cohort import Cohort, design_table, examine_cohort
+from immune_landscape.cohort import Cohort, design_table, examine_cohort, patient_table
 from immune_landscape.cohort_checks import FILE_LAYERS
 from immune_landscape.config_checks import is_simulated
 from immune_landscape.data_files import shown_path
@@ -55,10 +55,10 @@ def check_inputs(
     Returns
     -------
     dict of str to pandas.DataFrame
-        ``design`` (see ``cohort.design_table``), ``inputs`` (path, sha256, bytes, layer, sample, note;
-        the sheets included, that of patients without checksum in a blinded cohort), ``notes`` (file,
-        line, column, kind, message), ``populations`` (sample, population, parent, count, fraction) and
-        ``measures`` (sample, measure, value, unit, scale); the last two have no row where the cohort
+        ``design`` (see ``cohort.design_table``), ``patients`` (see ``cohort.patient_table``), ``inputs`` (path,
+        sha256, bytes, layer, sample, note; the sheets included, that of patients without checksum in a blinded
+        cohort), ``notes`` (file, line, column, kind, message), ``populations`` (sample, population, parent, count,
+        fraction) and ``measures`` (sample, measure, value, unit, scale); the last two have no row where the cohort
         has no such layer.
 
     Raises
@@ -72,8 +72,26 @@ def check_inputs(
     if content or stopping:
         raise ProblemsError([*content, *stopping])
     notes = [*cohort.notes, *noted, *blinded, *(contrasts if not stopping else []), *_layer_notes(cohort)]
-    tables = {"design": design_table(cohort), "inputs": _input_table(cohort), "notes": _note_table(notes)}
+    tables = {"design": design_table(cohort), "patients": patient_table(cohort)}
+    tables |= {"inputs": _input_table(cohort), "notes": _note_table(notes)}
     return tables | {"populations": _population_table(cohort), "measures": _measure_table(cohort)}
+
+
+def declared_texts(cohort: Cohort) -> set[str]:
+    """Return the extra columns of the sheets whose cells are text, though they may look like numbers.
+
+    Parameters
+    ----------
+    cohort
+        Cohort as read.
+
+    Returns
+    -------
+    set of str
+        Names as declared in cohort.yaml.
+    """
+    declared = cohort.config["extra_columns"].values()
+    return {name for columns in declared for name, spec in columns.items() if spec["type"] in ("string", "boolean")}
 
 
 def problems_of(
@@ -321,12 +339,13 @@ def _check_overlap(look: _Look, line: int, cells: list[str], receptors: list[str
 def _check_bulk(look: _Look, line: int, sample: str, path: str) -> None:
     if not path:
         return
+    from immune_landscape.bulk_io import read_bulk
     from immune_landscape.input_files import Place
-    from immune_landscape.input_probes import probe_bulk
 
     place = Place(Path(path), sample)
     with look.reporting(place, line, "bulk_tcr"):
-        probe_bulk(place)
+        # Read whole, in seconds: a bad count in the last line would stop the run later.
+        read_bulk(place)
 
 
 def _layer_notes(cohort: Cohort) -> list[Problem]:

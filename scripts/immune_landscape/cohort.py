@@ -177,10 +177,25 @@ def design_table(cohort: Cohort) -> pd.DataFrame:
         columns of patients.tsv. A patient who is not evaluable has no response. In a blinded
         cohort arm, response and outcome are empty (see ``masking.masked_columns``).
     """
-    patients = masked_table(cohort.patients.assign(response=_responses(cohort)), cohort.config)
-    table = cohort.samples.merge(patients, on="patient", how="left", validate="many_to_one")
+    table = cohort.samples.merge(patient_table(cohort), on="patient", how="left", validate="many_to_one")
     first = [*cohort.samples.columns, "response"]
     return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def patient_table(cohort: Cohort) -> pd.DataFrame:
+    """Return one row per patient with all that later stages may know, those without a sample included.
+
+    Parameters
+    ----------
+    cohort
+        Cohort as read.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of patients.tsv and ``response``, masked as in `design_table`.
+    """
+    return masked_table(cohort.patients.assign(response=_responses(cohort)), cohort.config)
 
 
 def _responses(cohort: Cohort) -> list[str]:

@@ -190,7 +190,7 @@ def _panel_of(parent: str, part: pd.DataFrame, groups: PatientGroups, floors: _F
     used = counts.reindex(groups.weights.loc[weighed, "sample"]).to_numpy()
     few = (used < floors.min_cells).sum(axis=0)
     sparse = few > floors.max_sparse_share * len(used)
-    ratios = groups.patient_values(_log_ratios(counts, sparse, floors.pseudo_count))
+    ratios = groups.patient_values(log_ratios(counts, sparse, floors.pseudo_count))
     proportions = groups.patient_values(shares)
     blank = [np.where(kept[:, None], array, np.nan) for array in ratios]
     return _Panel(
@@ -199,8 +199,23 @@ def _panel_of(parent: str, part: pd.DataFrame, groups: PatientGroups, floors: _F
     )  # fmt: skip
 
 
-def _log_ratios(counts: pd.DataFrame, sparse: np.ndarray, pseudo_count: float) -> pd.DataFrame:
-    """Return log ratios to the geometric mean of the dense subsets and of the sparse ones pooled."""
+def log_ratios(counts: pd.DataFrame, sparse: np.ndarray, pseudo_count: float) -> pd.DataFrame:
+    """Return log ratios to the geometric mean of the dense subsets and of the sparse ones pooled.
+
+    Parameters
+    ----------
+    counts
+        Samples x subsets.
+    sparse
+        (subsets,) those that are pooled in the mean; they get ratios of their own too.
+    pseudo_count
+        Cells added to every count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `counts`, natural logarithm; NaN for samples without any cell.
+    """
     cells = counts.to_numpy()
     rest = cells[:, sparse].sum(axis=1, keepdims=True)
     parts = np.hstack([cells[:, ~sparse], rest]) if sparse.any() else cells

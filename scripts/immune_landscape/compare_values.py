@@ -34,6 +34,9 @@ LEFT_OUT = {
 }
 """Layer -> what a patient without a value lacks."""
 
+TOO_SPARSE = "too sparse: "
+"""How a values table begins its note on a feature that was counted too seldom to be given a value."""
+
 
 def compare_values(
     values: pd.DataFrame,
@@ -49,7 +52,8 @@ def compare_values(
     ----------
     values
         One row per sample and feature measured: ``sample, parent, feature, value, low, high, unit``; `value` on the
-        scale that is compared, `low` and `high` an interval of measurement where there is one, and optionally `note`.
+        scale that is compared, `low` and `high` an interval of measurement where there is one, and optionally `note`; a
+        feature whose note begins with `TOO_SPARSE` is listed but not tested.
     design
         One row per sample, with the columns that the contrasts name as groups, strata and covariates.
     contrasts
@@ -132,7 +136,9 @@ def measured_design(design: pd.DataFrame, samples: pd.Series, contrast: Mapping[
 
 def _feature(contrast: Mapping[str, Any], layer: str, key: tuple[str, str], note: str) -> Feature:
     keys = dict(zip(("parent", "feature"), key, strict=True))
-    return Feature(keys, in_family(contrast, layer, *key), "tested", [note], LEFT_OUT.get(layer, "a value"))
+    status = "too_sparse" if note.startswith(TOO_SPARSE) else "tested"
+    notes, left_out = [note.removeprefix(TOO_SPARSE)], LEFT_OUT.get(layer, "a value")
+    return Feature(keys, in_family(contrast, layer, *key), status, notes, left_out)
 
 
 def _notes_of(values: pd.DataFrame) -> dict[tuple[str, str], str]:

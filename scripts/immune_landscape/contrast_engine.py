@@ -19,12 +19,12 @@ from immune_landscape.contrast_tests import (
     why_untestable,
 )
 from immune_landscape.influence import leave_one_out, summarise_influence
-from immune_landscape.null_run import null_findings
+from immune_landscape.null_run import NullRun, null_findings
 from immune_landscape.patient_groups import PatientGroups, PatientValues
 
 NULL_COLUMNS = [
     "contrast", "family", "tests", "runs", "found", "found_corrected",
-    "null_mean_found", "null_mean_corrected", "null_share_any",
+    "null_mean_found", "null_mean_corrected", "null_share_any", "note",
 ]  # fmt: skip
 OUTSIDE = "outside the family"
 BROAD_PARENTS = {"signatures": ("nk", "nk_adjusted", "t", "t_adjusted")}
@@ -283,12 +283,21 @@ def _null_row(
         "family": rows[at[0]]["family"],
         "tests": run.tests,
         "runs": run.runs,
-        "found": int((p <= settings.alpha).sum()),
-        "found_corrected": int((corrected <= settings.alpha).sum()) if inside else pd.NA,
+        "found": int((p < settings.alpha).sum()),
+        "found_corrected": int((corrected < settings.alpha).sum()) if inside else pd.NA,
         "null_mean_found": run.mean_found,
         "null_mean_corrected": run.mean_corrected if inside else np.nan,
         "null_share_any": run.share_any if inside else np.nan,
+        "note": _common_note(run, values.compared[:, at]) if inside else "",
     }
+
+
+def _common_note(run: NullRun, values: np.ndarray) -> str:
+    """Say in how many patients the maximum was taken, where not all have every feature."""
+    measured = int((~np.isnan(values)).any(axis=1).sum())
+    if run.patients == measured:
+        return ""
+    return f"corrected p in the {run.patients} of {measured} patients who have all features of the family"
 
 
 def influence_table(rows: list[dict[str, Any]], item: str) -> pd.DataFrame:
@@ -320,6 +329,7 @@ def null_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `NULL_COLUMNS`; corrected columns are missing outside a family.
+        `NULL_COLUMNS`; corrected columns are missing outside a family, and `note` says where they rest on fewer
+        patients than `found`, which counts each feature in its own.
     """
     return pd.DataFrame(rows, columns=NULL_COLUMNS).astype({"found_corrected": "Int64"})

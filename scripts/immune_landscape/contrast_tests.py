@@ -129,7 +129,7 @@ def is_significant(row: Mapping[Any, Any], alpha: float) -> bool:
         False for rows that were not tested.
     """
     p = row["p"] if pd.isna(row["p_maxt"]) else row["p_maxt"]
-    return bool(row["status"] == "tested" and not pd.isna(p) and p <= alpha)
+    return bool(row["status"] == "tested" and not pd.isna(p) and p < alpha)
 
 
 def describe_patients(
@@ -240,8 +240,8 @@ def why_untestable(groups: PatientGroups, kept: np.ndarray, reach: Reach, alpha:
         return fault
     if reach.labelings == 1:
         return "groups and strata are confounded: no label can be exchanged"
-    if reach.min_p > alpha:
-        return f"{reach.labelings} labelings: the smallest attainable p, {reach.min_p:.3g}, exceeds {alpha:g}"
+    if reach.min_p >= alpha:
+        return f"{reach.labelings} labelings: the smallest attainable p, {reach.min_p:.3g}, is not below {alpha:g}"
     return ""
 
 

@@ -62,6 +62,33 @@ def complete_pairs(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     return pd.DataFrame(list(dict.fromkeys(rows)), columns=columns, dtype=object)
 
 
+def grouped_samples(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
+    """Find the samples of a contrast at whatever level, of patients who have a group.
+
+    Parameters
+    ----------
+    design
+        One row per sample.
+    contrast
+        One contrast of the cohort; of its tissue (for the factor visit) or visit (for the factor tissue), as in
+        `complete_pairs`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``sample, patient, group, level``, in the order of the design.
+
+    Raises
+    ------
+    DesignError
+        When the group column is unknown.
+    """
+    chosen = _chosen_samples(design, contrast)
+    factor = str(contrast.get("factor", "visit"))
+    table = chosen[["sample", "patient"]].assign(group=_groups(chosen, contrast), level=chosen[factor].tolist())
+    return table[table["group"] != ""].reset_index(drop=True)
+
+
 def target_levels(contrast: Contrast) -> list[str]:
     """Return the levels that a contrast compares with its reference.
 

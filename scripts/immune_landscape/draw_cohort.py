@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from immune_landscape.designs import RESPONSE_GROUPS, group_column, group_names
 from immune_landscape.display_text import clip_text, counted, shown
 from immune_landscape.figures import empty_figure, new_figure, styled
-from immune_landscape.palette import FAINT, LAYERS, MUTED, group_rank, group_styles
+from immune_landscape.palette import FAINT, LAYERS, MUTED, group_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,15 +21,16 @@ TITLE = "Cohort: patients, visits and layers of data"
 
 @styled
 def draw_cohort(design: pd.DataFrame, study: Mapping[str, Any], *, label_patients_up_to: int) -> Figure:
-    """Draw one tile per patient and visit, grouped by response.
+    """Draw one tile per patient and visit, patients grouped as the contrasts compare them.
 
     Parameters
     ----------
     design
         One row per sample: sample, patient, visit, tissue, response, and where known gex, tcr, bulk_tcr,
-        best_response, arm.
+        best_response, arm, and the column that a contrast names for its groups.
     study
-        Facts of the cohort: visits, tissues, labels, simulated.
+        Facts of the cohort: visits, tissues, labels, simulated, contrasts. The first contrast whose group column is
+        filled tells the groups; without one it is the response.
     label_patients_up_to
         Patients up to which each row bears its id.
 
@@ -39,7 +41,8 @@ def draw_cohort(design: pd.DataFrame, study: Mapping[str, Any], *, label_patient
     """
     if design.empty:
         return empty_figure(TITLE, "The design table has no sample.", study)
-    patients = _order_patients(design)
+    column, order = _grouping(design, study)
+    patients = _order_patients(design, column, order)
     columns = _columns(design, study)
     layers = [name for name in LAYERS if name in design and _filled(design[name]).any()]
     labelled = len(patients) <= label_patients_up_to
@@ -58,26 +61,39 @@ def draw_cohort(design: pd.DataFrame, study: Mapping[str, Any], *, label_patient
     axes = figure.add_subplot()
     rows = _rows(patients)
     _draw_tiles(axes, design, rows, columns, layers)
-    _draw_groups(axes, patients, rows, study)
+    _draw_groups(axes, patients, rows, {name: _group_name(study, column, name) for name in patients["group"]})
     if labelled:
         _draw_ids(axes, patients, rows, len(columns))
     _finish(axes, design, rows, columns, layers, study)
     return figure
 
 
-def _order_patients(design: pd.DataFrame) -> pd.DataFrame:
-    """One row per patient: response (of the first sample), best response and arm, groups in display order."""
+def _grouping(design: pd.DataFrame, study: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the column that groups the patients, and its groups in the order in which they are compared."""
+    for contrast in study.get("contrasts") or []:
+        column = group_column(contrast)
+        if column in design and _filled(design[column]).any():
+            return column, group_names(contrast, design[column].fillna("").astype(str))
+    return "response", list(RESPONSE_GROUPS)
+
+
+def _group_name(study: Mapping[str, Any], column: str, group: str) -> str:
+    """Return the heading of a group; patients without one are said to be so."""
+    return shown(study, group) if group or column == "response" else f"{shown(study, column)} not recorded"
+
+
+def _order_patients(design: pd.DataFrame, column: str, order: list[str]) -> pd.DataFrame:
+    """One row per patient: group (of the first sample), best response and arm, groups in the order given."""
     table = design.drop_duplicates("patient").set_index("patient")
-    names = [name for name in ("response", "best_response", "arm") if name in table]
+    names = [name for name in dict.fromkeys((column, "best_response", "arm")) if name in table]
     table = table[names].fillna("").astype(str)
-    if "response" not in table:
-        table["response"] = ""
-    table["order"] = table["response"].map(group_rank)
-    return table.sort_values(["order"], kind="stable")
+    table["group"] = table.get(column, "")
+    places = [*order, *sorted(set(table["group"]) - {*order, ""}), ""]
+    return table.sort_values("group", key=lambda groups: groups.map(places.index), kind="stable")
 
 
 def _group_count(patients: pd.DataFrame) -> int:
-    return int(patients["response"].nunique())
+    return int(patients["group"].nunique())
 
 
 def _columns(design: pd.DataFrame, study: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -91,10 +107,10 @@ def _columns(design: pd.DataFrame, study: Mapping[str, Any]) -> list[tuple[str, 
 def _rows(patients: pd.DataFrame) -> dict[str, float]:
     """Height of each patient's row, with room for a heading above each group."""
     heights, at, last = {}, 0.0, None
-    for patient, response in patients["response"].items():
-        at += 1.5 if response != last else 0
+    for patient, group in patients["group"].items():
+        at += 1.5 if group != last else 0
         heights[str(patient)] = at
-        at, last = at + 1, response
+        at, last = at + 1, group
     return heights
 
 
@@ -138,12 +154,12 @@ def _draw_tile(axes: Axes, place: int, height: float, samples: list[dict[Any, An
         )
 
 
-def _draw_groups(axes: Axes, patients: pd.DataFrame, rows: dict[str, float], study: Mapping[str, Any]) -> None:
-    styles = group_styles(patients["response"])
-    for response, members in patients.groupby("response", sort=False):
+def _draw_groups(axes: Axes, patients: pd.DataFrame, rows: dict[str, float], names: Mapping[str, str]) -> None:
+    styles = group_styles(patients["group"])
+    for group, members in patients.groupby("group", sort=False):
         heights = [rows[str(patient)] for patient in members.index]
-        style = styles[str(response)]
-        text = f"{shown(study, str(response))}  n = {len(members)}"
+        style = styles[str(group)]
+        text = f"{names[str(group)]}  n = {len(members)}"
         axes.text(-0.62, heights[0] - 0.72, text, fontsize=8.5, fontweight="bold", color=style.colour, va="bottom")
         axes.plot(
             [-0.56] * 2,

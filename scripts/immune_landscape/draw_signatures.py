@@ -139,7 +139,7 @@ def _draw_rows(axes: Axes, table: pd.DataFrame, alpha: float) -> None:
             continue
         colour = INK if row["status"] == "tested" else FAINT
         draw_interval(axes, height, row, limit, colour, width=1.4)
-        filled = row["status"] == "tested" and row["p_maxt"] <= alpha
+        filled = row["status"] == "tested" and row["p_maxt"] < alpha
         face: dict[str, Any] = {
             "markerfacecolor": colour if filled else "white",
             "markeredgewidth": 1.2,
@@ -191,7 +191,7 @@ def _counted(table: pd.DataFrame) -> str:
 
 def _footnote(table: pd.DataFrame, interval: str) -> str:
     text = (
-        f"Point: effect with {interval}, filled where p maxT is at most the level. Grey band: 95 % of random gene sets "
+        f"Point: effect with {interval}, filled where p maxT is below the level. Grey band: 95 % of random gene sets "
     )
     text += (
         "of like expression, which have no share in the test. Composition-adjusted: subsets weighted alike in every "

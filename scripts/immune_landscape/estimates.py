@@ -121,11 +121,11 @@ def invert_labels(
     Notes
     -----
     A shift is subtracted from the first group and the test of `permute_labels` is run on the
-    result; the interval holds the shifts whose p value exceeds 1 - level. For each labeling both
-    the difference and its squared standard error are polynomials in the shift, so their
-    coefficients are computed once, and each bound is then found by stepping outwards from the
-    estimate to a rejected shift and bisecting. With too few labelings nothing can be rejected:
-    the bounds are infinite and the method says so.
+    result; the interval holds the shifts whose p value is not below 1 - level, as those below it
+    are rejected. For each labeling both the difference and its squared standard error are
+    polynomials in the shift, so their coefficients are computed once, and each bound is then found
+    by stepping outwards from the estimate to a rejected shift and bisecting. With too few
+    labelings nothing can be rejected: the bounds are infinite and the method says so.
 
     References
     ----------
@@ -263,10 +263,10 @@ def unreachable_interval(plan: Plan, level: float) -> Interval | None:
     Returns
     -------
     Interval or None
-        Without bounds; none when the smallest p value does not exceed 1 - level.
+        Without bounds; none when the smallest p value is below 1 - level.
     """
     total = plan.count if plan.exact else plan.draws
-    if min_attainable_p(total, plan.exact, plan.mirrored) <= 1 - level + TIE_TOLERANCE:
+    if min_attainable_p(total, plan.exact, plan.mirrored) < 1 - level - TIE_TOLERANCE:
         return None
     return Interval(-math.inf, math.inf, f"none: {plan.count} labelings cannot reach {level:.0%} confidence")
 
@@ -277,17 +277,17 @@ def _method(plan: Plan) -> str:
 
 def _find_bound(p_value: Callable[[float], float], estimate: float, step: float, level: float) -> float:
     """Return the last shift not rejected on the side of `estimate` to which `step` points."""
-    alpha = 1 - level + TIE_TOLERANCE
+    alpha = 1 - level - TIE_TOLERANCE
     inside, outside = estimate, estimate + 2 * step
     for _ in range(WIDENINGS):
-        if p_value(outside) <= alpha:
+        if p_value(outside) < alpha:
             break
         inside, outside = outside, outside + (outside - estimate) / 2
     else:
         return math.copysign(math.inf, step)
     while abs(outside - inside) > BOUND_PRECISION * abs(step):
         middle = (inside + outside) / 2
-        inside, outside = (inside, middle) if p_value(middle) <= alpha else (middle, outside)
+        inside, outside = (inside, middle) if p_value(middle) < alpha else (middle, outside)
     return (inside + outside) / 2
 
 
@@ -409,7 +409,7 @@ def _invert_signs_one(values: Floats, plan: SignPlan, signs: Floats, level: floa
     trivial = (kept == 0) | (kept == len(values))
     upper = np.where(trivial, math.inf, means.max(axis=1))
     lower = np.where(trivial, -math.inf, means.min(axis=1))
-    # Shifts stay in the interval while more signings than this are as extreme.
+    # Shifts stay in the interval while at least this many signings are as extreme.
     spare = (1 - level) * (len(signs) if plan.exact else len(signs) + 1) - (0 if plan.exact else 1)
-    rank = math.floor(spare + TIE_TOLERANCE)
+    rank = math.ceil(spare - TIE_TOLERANCE) - 1
     return Interval(float(np.sort(lower)[rank]), float(np.sort(upper)[::-1][rank]), _method(plan))

@@ -74,7 +74,7 @@ def summarise_influence(rows: pd.DataFrame, p: np.ndarray, effect: np.ndarray, a
 
     Notes
     -----
-    A patient without whom nothing can be tested counts as a flip of a p at or below `alpha`, since the finding cannot
+    A patient without whom nothing can be tested counts as a flip of a p below `alpha`, since the finding cannot
     be shown without that patient.
     """
     by_feature = dict(list(rows.groupby("feature")))
@@ -87,7 +87,7 @@ def _summary(rows: pd.DataFrame, p: float, effect: float, alpha: float) -> dict[
     if np.isnan(p) or np.isnan(found).all():
         return {"loo_low": np.nan, "loo_high": np.nan, "loo_flips": np.nan, "loo_patient": ""}
     # A missing p is not below the level: the comparison is false.
-    flips = (rows["p"].to_numpy(dtype=float) <= alpha) != (p <= alpha)
+    flips = (rows["p"].to_numpy(dtype=float) < alpha) != (p < alpha)
     furthest = int(np.nanargmax(np.abs(found - effect)))
     return {
         "loo_low": float(np.nanmin(found)),

@@ -36,37 +36,6 @@ if TYPE_CHECKING:
 #: Entries of a Matrix Market file, or genes of a matrix stored by column, that are looked at.
 PROBE_ENTRIES = 200_000
 PROBE_GENES = 200
-BULK_ACCEPTED = "a repertoire table as of AIRR, MiXCR, VDJtools, immunoSEQ or immunarch"
-#: Names of the columns, lower-case, without '#', blanks, dots and underscores.
-BULK_JUNCTIONS = frozenset(
-    [
-        *(
-            "junction",
-            "junctionaa",
-            "cdr3",
-            "cdr3nt",
-            "cdr3aa",
-            "cdr3nucseq",
-            "cdr3aminoacid",
-            "cdr3sequence",
-        ),
-        *("nseqcdr3", "aaseqcdr3", "nseqimputedcdr3", "aaseqimputedcdr3", "nsequence", "aasequence"),
-        *("nucleotide", "aminoacid", "rearrangement", "cdr3nucleotide", "cdr3aminoacids"),
-    ]
-)
-BULK_COUNTS = frozenset(
-    [
-        *("count", "clones", "clonecount", "readcount", "reads", "templates", "seqcount", "umis", "umicount"),
-        *(
-            "uniquemoleculecount",
-            "uniqueumicount",
-            "duplicatecount",
-            "consensuscount",
-            "estimatednumbergenomes",
-        ),
-        *("count(templates/reads)", "count(reads)", "count(templates)"),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -221,28 +190,3 @@ def _probe_scirpy(place: Place, label: str, sample_column: str | None) -> list[s
     # A file of several modalities may keep the sample in another one; then all its cells count.
     known = sample_column if sample_column in obs.columns else None
     return [str(name) for name in obs.index[sample_rows(obs, known, label, place)]]
-
-
-def probe_bulk(place: Place) -> None:
-    """Require that a bulk repertoire table has a junction and a count.
-
-    Parameters
-    ----------
-    place
-        Table, gzip-compressed or not, and the sample.
-
-    Raises
-    ------
-    InputError
-        When it is not a table, or lacks either column; the columns found are listed.
-    """
-    content = content_of(place.path)
-    if content.kind != "text":
-        raise place.error(f"is {content.words}; expected {BULK_ACCEPTED}")
-    with reading(place, "the repertoire"), open_text(place.path) as lines:
-        header = next(lines, "").rstrip("\n")
-    columns = [name.strip().strip('"') for name in header.split("\t" if "\t" in header else ",")]
-    plain = {name.lower().translate(str.maketrans("", "", "#._ ")) for name in columns}
-    for wanted, what in ((BULK_JUNCTIONS, "CDR3 or junction"), (BULK_COUNTS, "count")):
-        if not plain & wanted:
-            raise place.error(f"has no column of the {what}; found {quoted(columns, 20)}; expected {BULK_ACCEPTED}")

@@ -21,14 +21,14 @@ EVERYBODY = "all"
 NOT_GIVEN = "not given"
 
 
-def measure_endpoints(design: pd.DataFrame, study: Mapping[str, Any], *, level: float) -> pd.DataFrame:
+def measure_endpoints(patients: pd.DataFrame, study: Mapping[str, Any], *, level: float) -> pd.DataFrame:
     """Measure response rates and median times of a cohort, of evaluable and of all patients, by arm and overall.
 
     Parameters
     ----------
-    design
-        One row per sample or per patient: ``patient``, and where known ``arm``, ``best_response``, ``evaluable``,
-        ``pfs_time``, ``pfs_event``, ``os_time``, ``os_event``. Masked columns are empty.
+    patients
+        One row per patient, whether or not there is a sample: ``patient``, and where known ``arm``, ``best_response``,
+        ``evaluable``, ``pfs_time``, ``pfs_event``, ``os_time``, ``os_event``. Masked columns are empty.
     study
         Facts of the cohort: ``time_unit``.
     level
@@ -46,15 +46,14 @@ def measure_endpoints(design: pd.DataFrame, study: Mapping[str, Any], *, level: 
     Notes
     -----
     Evaluable are patients with an assessed best response who are not marked as not evaluable. All treated are all
-    patients given, those without an assessed response counting as failures (intention to treat). Rates have
-    Clopper-Pearson intervals, medians are those of Kaplan-Meier curves with intervals of Brookmeyer and Crowley on the
-    log-log scale; patients without a time or an event flag do not enter a curve.
+    patients of the sheet, those without a sample included, and those without an assessed response counting as failures
+    (intention to treat). Rates have Clopper-Pearson intervals, medians are those of Kaplan-Meier curves with intervals
+    of Brookmeyer and Crowley on the log-log scale; patients without a time or an event flag do not enter a curve.
 
     References
     ----------
     Clopper and Pearson (1934), https://doi.org/10.1093/biomet/26.4.404
     """
-    patients = design.drop_duplicates("patient").reset_index(drop=True)
     response = _texts(patients, "best_response")
     evaluable = response.isin(ASSESSED) & (_texts(patients, "evaluable") != "no")
     populations = {"evaluable": evaluable, "all_treated": pd.Series(True, index=patients.index)}

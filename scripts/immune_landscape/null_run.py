@@ -16,6 +16,7 @@ from immune_landscape.permutation import (
     Statistic,
     as_matrix,
     label_statistic,
+    patient_patterns,
     sign_statistic,
     step_down,
 )
@@ -27,22 +28,37 @@ class NullRun(NamedTuple):
     Attributes
     ----------
     tests
-        Features tested in each cohort.
+        Features tested in each cohort, each in the patients who have it.
     runs
-        Permuted cohorts.
+        Permuted cohorts, the fewest of any feature.
     mean_found
-        Features with p at or below the level, mean over cohorts.
+        Features with p below the level, mean over cohorts.
+    patients
+        Patients who have all the features, in whom `mean_corrected` and `share_any` are found.
     mean_corrected
-        Features with max-T p at or below the level, mean over cohorts.
+        Features with max-T p below the level, mean over cohorts.
     share_any
-        Share of cohorts in which any feature has p at or below the level.
+        Share of cohorts in which any feature has p below the level.
     """
 
     tests: int
     runs: int
     mean_found: float
+    patients: int
     mean_corrected: float
     share_any: float
+
+
+class _Cohorts(NamedTuple):
+    """Absolute statistics of permuted cohorts, (cohorts, features), and what their maximum compares."""
+
+    table: Floats
+    scale: Floats
+    patients: int
+
+    def found(self, alpha: float) -> np.ndarray:
+        """Return (cohorts,) numbers of features with p below the level."""
+        return np.asarray((_ranks(self.table, self.scale) < alpha - TIE_TOLERANCE).sum(axis=1))
 
 
 def null_findings(values: Floats, groups: PatientGroups, seed: int, settings: ContrastSettings) -> NullRun:
@@ -62,13 +78,15 @@ def null_findings(values: Floats, groups: PatientGroups, seed: int, settings: Co
     Returns
     -------
     NullRun
-        Without runs, and with NaN, where the common patients cannot be tested.
+        Without runs, and with NaN, where nothing can be tested; with NaN for what needs the features together where
+        the patients common to them cannot be tested.
 
     Notes
     -----
     A permuted cohort has the labels permuted within strata, the signs reversed for one group, or the residuals
-    permuted where the contrast is adjusted. Features keep their patients and one another: every cohort is one
-    reassignment of the patients complete in all features that have any test of their own.
+    permuted where the contrast is adjusted. Each feature is tested in its own patients, as in the contrast. The
+    findings of the maximum, and whether there is any, need features that keep one another: there every cohort is one
+    reassignment of the patients complete in all features that have any test of their own, as the maximum has it.
 
     The p value of a permuted cohort is its rank among the permuted cohorts. This is the same test: permuting the
     labels of a cohort whose labels were permuted gives the same set of labelings, so all of them share the one
@@ -79,26 +97,36 @@ def null_findings(values: Floats, groups: PatientGroups, seed: int, settings: Co
     `mean_corrected`.
     """
     values = as_matrix(values)
-    features = np.arange(values.shape[1])
+    own = {tuple(at): _cohorts(values, at, groups, seed, settings) for _, at in patient_patterns(values)}
+    tested = {at: cohorts for at, cohorts in own.items() if cohorts is not None}
+    if not tested:
+        return NullRun(0, 0, np.nan, 0, np.nan, np.nan)
+    features = np.sort(np.concatenate([np.array(at) for at in tested]))
+    found = float(sum(cohorts.found(settings.alpha).mean() for cohorts in tested.values()))
+    runs = min(len(cohorts.table) for cohorts in tested.values())
+    together = next(iter(tested.values())) if len(tested) == 1 else _cohorts(values, features, groups, seed, settings)
+    if together is None:
+        return NullRun(len(features), runs, found, 0, np.nan, np.nan)
+    corrected = float(_corrected(together.table, together.scale, settings.alpha).mean())
+    share = float((together.found(settings.alpha) > 0).mean())
+    return NullRun(len(features), runs, found, together.patients, corrected, share)
+
+
+def _cohorts(
+    values: Floats, features: np.ndarray, groups: PatientGroups, seed: int, settings: ContrastSettings
+) -> _Cohorts | None:
+    """Return the statistics of features in permuted cohorts of the patients who have them, none without a test."""
     statistic = _statistic(values, features, groups, seed, settings)
     if statistic is None:
-        alone = [_statistic(values, features[[at]], groups, seed, settings) is not None for at in features]
-        features = features[np.array(alone, dtype=bool)]
-        statistic = _statistic(values, features, groups, seed, settings)
-    if statistic is None:
-        return NullRun(len(features), 0, np.nan, np.nan, np.nan)
-    table = np.vstack(list(statistic.chunks()))
-    found = (_ranks(table, statistic.scale) <= settings.alpha + TIE_TOLERANCE).sum(axis=1)
-    corrected = _corrected(table, statistic.scale, settings.alpha)
-    return NullRun(len(features), len(table), float(found.mean()), float(corrected.mean()), float((found > 0).mean()))
+        return None
+    patients = int((~np.isnan(values[:, features]).any(axis=1)).sum())
+    return _Cohorts(np.vstack(list(statistic.chunks())), statistic.scale, patients)
 
 
 def _statistic(
     values: Floats, features: np.ndarray, groups: PatientGroups, seed: int, settings: ContrastSettings
 ) -> Statistic | None:
     """Return the statistic of features over the permuted cohorts of their common patients, none without a test."""
-    if not len(features):
-        return None
     rows = np.asarray(~np.isnan(values[:, features]).any(axis=1))
     runs = settings.null_draws
     if groups.one_group:
@@ -124,11 +152,11 @@ def _ranks(table: Floats, scale: Floats) -> Floats:
 
 
 def _corrected(table: Floats, scale: Floats, alpha: float) -> np.ndarray:
-    """Return (cohorts,) numbers of features whose step-down max-T p is at or below the level."""
+    """Return (cohorts,) numbers of features whose step-down max-T p is below the level."""
     found = np.zeros(len(table), dtype=np.int64)
     # The largest statistic has the smallest p, and the first step compares it with all the largest.
     first = _ranks(table.max(axis=1, keepdims=True), scale[:1])[:, 0]
-    for cohort in np.flatnonzero(first <= alpha + TIE_TOLERANCE):
+    for cohort in np.flatnonzero(first < alpha - TIE_TOLERANCE):
         stepped = step_down([table], table[cohort], scale)[1]
-        found[cohort] = (stepped / len(table) <= alpha + TIE_TOLERANCE).sum()
+        found[cohort] = (stepped / len(table) < alpha - TIE_TOLERANCE).sum()
     return found

@@ -171,8 +171,8 @@ def null_section(null: pd.DataFrame, study: Mapping[str, Any]) -> Html:
         for row in null.to_dict("records")
         if not pd.isna(row["null_mean_found"])
     ]
-    names = ["Layer", "Contrast", "Family", "Tests", f"p ≤ {alpha:g}", "under permuted labels"]
-    names += [f"p maxT ≤ {alpha:g}", "under permuted labels"]
+    names = ["Layer", "Contrast", "Family", "Tests", f"p < {alpha:g}", "under permuted labels"]
+    names += [f"p maxT < {alpha:g}", "under permuted labels"]
     runs = int(null["runs"].max()) if len(null) else 0
     text = f"Findings here, and their mean over {runs:,} cohorts with permuted labels: what luck alone would give."
     return join([tag("p", text, class_="small"), table(names, rows, numbers=range(3, 8))])
@@ -209,10 +209,10 @@ def definition_section(definitions: pd.DataFrame, contrasts: pd.DataFrame, study
             f"{row['definition']}: {row['effect']:+.2f} (n {row['n_a']:.0f} / {row['n_b']:.0f}, p {format_p(row['p'])})"
             for row in named.to_dict("records")
         )
-        flips = f"{(rows.loc[moved, 'p'] <= alpha).sum()} of {moved.sum()}"
+        flips = f"{(rows.loc[moved, 'p'] < alpha).sum()} of {moved.sum()}"
         name = shown_feature(study, str(key[0]), str(key[3]))
         lines.append([name, f"{rows['same_sign'].mean():.0%}", flips, effects.replace("-", "−")])
-    names = ["Feature", "Same sign", f"p ≤ {alpha:g} when one borderline patient moves", "Other definitions"]
+    names = ["Feature", "Same sign", f"p < {alpha:g} when one borderline patient moves", "Other definitions"]
     return table(names, lines, numbers=(1, 2))
 
 

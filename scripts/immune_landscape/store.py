@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,10 +111,11 @@ def read_table(path: str | Path, *, index: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Numbers as numbers, all else as text.
+        Numbers as numbers, all else as text, and so are columns whose name is quoted in the file.
     """
     text = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
-    table = pd.DataFrame({name: _typed(str(name), text[name]) for name in text}, index=text.index)
+    texts = TEXT_COLUMNS | _quoted_names(path)
+    table = pd.DataFrame({name: _typed(text[name], is_text=name in texts) for name in text}, index=text.index)
     return table.set_index(index) if index else table
 
 
@@ -168,8 +169,15 @@ TEXT_COLUMNS = frozenset(
 """Columns of codes and words: ``007`` and ``1e5`` stay as written, an empty field stays an empty text."""
 
 
-def _typed(name: str, column: pd.Series) -> pd.Series:
-    if name in TEXT_COLUMNS:
+def _quoted_names(path: str | Path) -> set[str]:
+    """Return the columns whose name is quoted: those that `write_table` was told are text."""
+    with gzip.open(path, "rt", encoding="utf-8") if str(path).endswith(".gz") else Path(path).open("rt") as lines:
+        header = lines.readline().rstrip("\n").split("\t")
+    return {name.strip('"') for name in header if name.startswith('"')}
+
+
+def _typed(column: pd.Series, *, is_text: bool) -> pd.Series:
+    if is_text:
         return column.astype(object)
     if column.isin(["True", "False"]).all():
         return column == "True"
@@ -179,7 +187,7 @@ def _typed(name: str, column: pd.Series) -> pd.Series:
     return column.astype(object) if broken.any() else numbers
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
+def write_table(table: pd.DataFrame, path: str | Path, texts: Collection[str] = ()) -> None:
     """Write a table as TSV, with numbers to six significant digits and missing values empty.
 
     Parameters
@@ -188,8 +196,14 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         Written without its index; ``reset_index`` first when it matters.
     path
         Target; gzipped, with no time stamp inside, when it ends in ``.gz``.
+    texts
+        Columns whose cells are text though they may look like numbers, beyond those of `TEXT_COLUMNS`. Their names are
+        quoted in the file, which other readers of TSV strip, and which tells `read_table` to leave ``01`` as it is.
     """
-    text = table.to_csv(sep="\t", index=False, float_format="%.6g", na_rep="", lineterminator="\n").encode()
+    lines = table.to_csv(sep="\t", index=False, float_format="%.6g", na_rep="", lineterminator="\n")
+    header, rest = lines.split("\n", 1)
+    names = [f'"{name}"' if name in texts else name for name in header.split("\t")]
+    text = "\n".join(["\t".join(names), rest]).encode()
     with whole(path) as part:
         part.write_bytes(gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text)
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immune_landscape.anchors import anchor_values, match_values, name_by_anchor, read_anchors
 from immune_landscape.annotate_subsets import (
     BranchScores,
-    anchor_counts,
-    match_values,
-    name_by_anchor,
+    join_names,
     name_by_score,
+    name_clusters_by_score,
     score_branch,
     smooth_scores,
+    witnesses_of,
 )
 from immune_landscape.cluster_cells import MIN_CELLS, find_clusters, find_neighbours
 from immune_landscape.compare_composition import WHOLE, compare_composition
@@ -104,8 +105,9 @@ def sweep_labels(
         batch, a second integration. ``pca``: neighbours without integration. Where nothing was integrated all are
         the same and one is used.
     annotators
-        ``cell``: scores smoothed over neighbours, as in `annotate_subsets`, so that only anchor genes look at the
-        clusters. ``cluster``: scores averaged over each cluster, so that every label hangs on the clustering.
+        ``cell``: markers of each cell and its neighbours joined with those of its cluster, as in `annotate_subsets`
+        (without a reference's vote and receptors). ``cluster``: markers averaged over each cluster, so that every
+        label hangs on the clustering.
 
     Returns
     -------
@@ -165,8 +167,9 @@ class _Sweep(NamedTuple):
 
     scored: BranchScores
     anchors: pd.DataFrame
+    values: pd.DataFrame
     graphs: dict[str, AnnData]
-    named: dict[str, pd.Series]
+    named: dict[str, pd.DataFrame]
     resolution: float
     settings: Mapping[str, Any]
 
@@ -179,11 +182,12 @@ class _Sweep(NamedTuple):
         scored = score_branch(data.counts, data.reduction, branch, tissues)
         graphs = {space: _graph_of(data, space, stages["cluster_cells"]) for space in spaces}
         named = {
-            space: _by_score(scored, smooth_scores(scored, graph.obsp["connectivities"]), settings)
+            space: name_by_score(scored, smooth_scores(scored, graph.obsp["connectivities"]), **_floors(settings))
             for space, graph in graphs.items()
         }
-        anchors = anchor_counts(data.counts, scored.types["anchor"])
-        return cls(scored, anchors, graphs, named, stages["cluster_cells"]["resolution"][branch], settings)
+        anchors = read_anchors(settings["anchors"], branch)
+        values = anchor_values(data.counts, anchors)
+        return cls(scored, anchors, values, graphs, named, stages["cluster_cells"]["resolution"][branch], settings)
 
     def cluster(self, space: str, factor: float, seed: int) -> pd.Series:
         """Cluster the cells; a handful is one cluster, as in `cluster_cells`."""
@@ -194,16 +198,19 @@ class _Sweep(NamedTuple):
 
     def subsets(self, space: str, annotator: str, cluster: pd.Series) -> pd.Series:
         """Return the subset of each cell."""
-        label = self.named[space]
-        if annotator == "cluster" and len(self.scored.scores.columns):
-            label = _by_score(self.scored, self.scored.scores.groupby(cluster).transform("mean"), self.settings)
+        found = _floors(self.settings)
+        label = name_clusters_by_score(self.scored, cluster, **found)
+        if annotator == "cell":
+            own = self.named[space]
+            said = witnesses_of(self.scored, own["label"], label)
+            label = join_names(self.scored, said, own["margin"], min_margin=found["min_margin"])
         floors = self.settings["anchor_fold"], self.settings["anchor_share"]
-        return name_by_anchor(label, cluster, match_values(self.anchors, cluster, self.scored.types["anchor"], *floors))
+        return name_by_anchor(label, cluster, match_values(self.values, cluster, self.anchors, *floors))
 
 
-def _by_score(scored: BranchScores, evidence: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Series:
-    floors = {name: settings[name] for name in ("min_score", "min_margin")}
-    return name_by_score(scored, evidence, **floors)["label"]
+def _floors(settings: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a label needs by markers."""
+    return {name: settings[name] for name in ("min_score", "min_margin")}
 
 
 def _graph_of(data: BranchData, space: str, settings: Mapping[str, Any]) -> AnnData:
@@ -266,7 +273,7 @@ def _stability_of(
     by_row = dict(iter(labels.groupby(KEYS, sort=False)))
     for key in followed[KEYS].itertuples(index=False, name=None):
         own = by_row.get(key, labels.iloc[:0])
-        shares = (own["same_sign"].mean(), (own["p"] <= alpha).mean()) if len(own) else (np.nan, np.nan)
+        shares = (own["same_sign"].mean(), (own["p"] < alpha).mean()) if len(own) else (np.nan, np.nan)
         ends = own["effect"].min(), own["effect"].max()
         rows.append((*key, runs, distinct.get(key[1:], 0), len(own) / max(runs, 1), *shares, *ends))
     return pd.DataFrame(rows, columns=STABILITY_COLUMNS)

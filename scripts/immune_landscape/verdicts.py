@@ -40,7 +40,7 @@ def verdict_of(row: Mapping[Any, Any], study: Mapping[str, Any], alpha: float) -
         return f"Not tested: {str(row['status']).replace('_', ' ')}{note}."
     if is_significant(row, alpha):
         return ASSOCIATED[str(row["estimand"])].format(**_words(row, study))
-    nominal = not pd.isna(row["p"]) and row["p"] <= alpha
+    nominal = not pd.isna(row["p"]) and row["p"] < alpha
     start = "Not significant once corrected for the family, though p alone is" if nominal else "Not significant"
     return f"{start}; {_underpowered(row, study)}."
 

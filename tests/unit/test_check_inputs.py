@@ -10,9 +10,13 @@ from cohort_folders import SAMPLE_COLUMNS, SOUND_YAML, sample_rows, tsv, write_c
 from datasets import shared_data
 from scipy import sparse
 
-from immune_landscape.check_inputs import check_inputs, problems_of
+from immune_landscape.bulk_io import read_bulk
+from immune_landscape.check_inputs import check_inputs, declared_texts, problems_of
 from immune_landscape.cohort import read_cohort
-from immune_landscape.errors import ProblemsError
+from immune_landscape.designs import complete_pairs, covariate_matrix
+from immune_landscape.errors import InputError, ProblemsError
+from immune_landscape.input_files import Place
+from immune_landscape.store import read_table, write_table
 
 GENES = ["CD3D", "NKG7", "MT-CO1", *(f"GENE{i}" for i in range(27))]
 SETTINGS = {"min_pairs": 2, "untestable_contrasts": "stop", "probe_cells": 50}
@@ -192,25 +196,39 @@ def test_receptor_tables_need_their_columns(folder):
     assert "'j_call', 'junction', 'junction_aa'" in problem.message
 
 
+VDJTOOLS = "count\tfreq\tcdr3nt\tcdr3aa\tv\td\tj\n"
+CLONES = "".join(f"{n}\t0.1\tTGTGCCAGC\tCAS\tTRBV9\t.\tTRBJ2-7\n" for n in range(1, 301))
+
+
 @pytest.mark.parametrize(
-    ("header", "missing"),
+    ("text", "told_of"),
     [
-        ("#count\tfreq\tcdr3nt\tcdr3aa\tv\td\tj", None),
-        ("cloneCount\tnSeqCDR3\taaSeqCDR3", None),
-        ("nucleotide\taminoAcid\tcount (templates/reads)", None),
-        ("Clones\tProportion\tCDR3.nt\tCDR3.aa", None),
-        ("#Seq. Count\tPercent\tN Sequence\tAA Sequence", None),
-        ("junction,junction_aa,duplicate_count", None),
-        ("targetSequences\tnSeqCDR3\tallVHitsWithScore", "count"),
-        ("count\tfreq\tv", "CDR3"),
+        (VDJTOOLS + CLONES, None),
+        ("junction,junction_aa,v_call,j_call,productive,duplicate_count\nTGTGCC,CA,TRBV9,TRBJ2-7,T,4\n", None),
+        ("Clones\tProportion\tCDR3.nt\tCDR3.aa\tV.name\tJ.name\n3\t1\tTGT\tC\tTRBV9\tTRBJ1-1\n", None),
+        # A junction and a count, but no genes: what the stage that reads it would refuse.
+        ("Clones\tProportion\tCDR3.nt\tCDR3.aa\n3\t1\tTGTGCC\tCA\n", "lacks one of 'v', 'vsegments'"),
+        ("targetSequences\tnSeqCDR3\taaSeqCDR3\tallVHitsWithScore\tallJHitsWithScore\n" + "A\t" * 5, "counts"),
+        ("freq\tcdr3nt\tcdr3aa\tv\tj\n1\tTGT\tC\tTRBV9\tTRBJ1-1\n", "no column of counts"),
+        ("count\tfreq\n1\t1\n", "expected those of"),
+        (VDJTOOLS, "no row below the header"),
+        (VDJTOOLS + CLONES + "2.5\t0.1\tTGT\tC\tTRBV9\t.\tTRBJ2-7\n", "line 302: count is '2.5'"),
     ],
 )
-def test_bulk_tables_need_a_junction_and_a_count(folder, header, missing):
-    (folder / "bulk.tsv").write_text(header + "\n")
+def test_a_bulk_table_that_would_be_refused_later_is_refused_now(folder, text, told_of):
+    place = Place(folder / "bulk.tsv", "x")
+    place.path.write_text(text)
     with_column(folder, "bulk_tcr", ["bulk.tsv"])
-    found = problems_of(folder)
-    assert [p.kind for p in found] == (["unusable_file"] if missing else [])
-    assert not missing or missing in found[0].message
+    found = [(problem.line, problem.column, problem.kind) for problem in problems_of(folder)]
+    if told_of is None:
+        assert found == []
+        assert len(read_bulk(place).rows) > 0
+        return
+    assert found == [(2, "bulk_tcr", "unusable_file")]
+    with pytest.raises(InputError) as refused:
+        read_bulk(place)
+    assert told_of in only(folder).message
+    assert only(folder).message == f"'bulk.tsv' {refused.value}".replace(f"{place}: ", "")
 
 
 def ten_x_folder(path, values):
@@ -443,3 +461,22 @@ def test_pbmc_contigs_and_cells_overlap(tmp_path):
     # 404 of 1,000 cells have contigs, as the dataset's own flag says.
     (problem,) = problems_of(folder, {"inputs": {"min_tcr_overlap": 0.41}}, data)
     assert "40.4% of 1000" in problem.message
+
+
+def test_extra_text_columns_stay_text_in_later_rules(folder):
+    extra = "extra_columns:\n  patients:\n    site: {type: string}\n    doses: {type: integer}\n"
+    (folder / "cohort.yaml").write_text(SOUND_YAML + extra)
+    lines = (folder / "patients.tsv").read_text().splitlines()
+    cells = ["site\tdoses", *(f"0{at % 2 + 1}\t{at}" for at in range(len(lines) - 1))]
+    (folder / "patients.tsv").write_text("".join(f"{line}\t{more}\n" for line, more in zip(lines, cells, strict=True)))
+    cohort = read_cohort(folder)
+    assert declared_texts(cohort) == {"site"}
+    write_table(checked(folder)["design"], folder / "design.tsv", declared_texts(cohort))
+    design = read_table(folder / "design.tsv")
+    assert set(design["site"]) == {"01", "02"}
+    assert design["doses"].dtype.kind in "if"
+    contrast = {"name": "sites", "estimand": "baseline", "reference": design["visit"][0], "group_column": "site"}
+    pairs = complete_pairs(design, contrast | {"groups": ["02", "01"]})
+    assert set(pairs["group"]) == {"01", "02"}
+    _, complete = covariate_matrix(design, design["patient"].unique(), ["site"])
+    assert complete.all()

@@ -154,3 +154,23 @@ def test_files_of_another_form_are_refused_in_words(tmp_path, text):
 def test_a_file_that_cannot_be_read_is_told_once(tmp_path):
     found = examine_claims(Path(tmp_path / "absent.yaml"))[1]
     assert [problem.kind for problem in found] == ["unreadable_file"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sound"),
+    [
+        ("Tregs of CD4 T cells", True),
+        ("IL-6 (pg/ml)", True),
+        ("CD3- CD56 < 5", True),
+        ("orr\\n", False),
+        (" ahead", False),
+        ("behind ", False),
+        ("<b>bold</b>", False),
+        ("{{ code }}", False),
+        ("`code`", False),
+    ],
+)
+def test_a_claim_names_a_feature_as_the_sheets_may_write_it(tmp_path, name, sound):
+    told = SOUND.replace("layer: composition", "layer: measures").replace("feature: nk_c4_zeb2", f'feature: "{name}"')
+    columns = [column for _, column, _ in problems_of(tmp_path, told)]
+    assert columns == ([] if sound else ["claims[0].feature"])

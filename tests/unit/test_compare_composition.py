@@ -224,7 +224,7 @@ def test_patient_without_cells_of_the_parent_is_left_out_of_it():
 
 @pytest.mark.parametrize(
     ("responders", "others", "reason"),
-    [(1, 6, "fewer than two patients"), (0, 6, "fewer than two patients"), (3, 3, "0.1, exceeds 0.05")],
+    [(1, 6, "fewer than two patients"), (0, 6, "fewer than two patients"), (3, 3, "0.1, is not below 0.05")],
 )
 def test_small_groups_are_not_testable_but_listed(responders, others, reason):
     composition, design = cohort(responders, others)

@@ -1,10 +1,13 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from values_tables import TESTING, VISITS, cohort, contrast, is_responder, of
 
+from immune_landscape.claim_rules import why_untested
 from immune_landscape.compare_values import DIFFERENCE_COLUMNS, compare_values
 from immune_landscape.contrast_tests import contrast_columns
+from immune_landscape.measure_populations import measure_populations
 from immune_landscape.permutation import permute_labels
 
 
@@ -118,3 +121,36 @@ def test_a_planted_change_is_found_and_the_null_run_counts_it():
     null = tables["null"].set_index("family")
     assert null.loc["primary", "found_corrected"] == 1
     assert null.loc["primary", "null_mean_corrected"] == pytest.approx(0.05, abs=0.03)
+
+
+def test_a_population_that_is_too_sparse_is_listed_as_such_and_costs_the_family_nothing():
+    _, design = cohort()
+    counts = {"common": 400, "rare": 3}
+    given = [(at, sample, gate) for at, sample in enumerate(design["sample"]) for gate in counts]
+    rows = [(sample, gate, "", counts[gate] + at, np.nan) for at, sample, gate in given]
+    sheet = pd.DataFrame(rows, columns=["sample", "population", "parent", "count", "fraction"])
+    floors = {"pseudo_count": 0.5, "min_events": 20, "max_sparse_share": 0.3, "share_floor": 0.001}
+    tables = compare(measure_populations(sheet, design, **floors), design, contrast(), layer="populations")
+    common, rare = row_of(tables, "common"), row_of(tables, "rare")
+    assert (common["status"], rare["status"]) == ("tested", "too_sparse")
+    assert np.isnan(rare["effect"])
+    assert np.isnan(rare["p"])
+    assert rare["note"].startswith("fewer than 20 events in 17 of 30 samples")
+    assert why_untested(rare) == "too sparse: fewer than 20 events in 17 of 30 samples"
+    assert common["p_maxt"] == common["p"]
+    assert common["mde_d_family"] == common["mde_d"]
+
+
+def test_the_null_run_tells_how_many_patients_share_a_family_and_leaves_other_rows_theirs():
+    values, design = cohort(6, 13)
+    gone = values["sample"].isin(["p3_on", "p9_on"]) & (values["feature"] == "m1")
+    (family,) = compare(values[~gone], design, contrast())["null"].to_dict("records")
+    assert family["note"] == "corrected p in the 17 of 19 patients who have all features of the family"
+    assert compare(values, design, contrast())["null"]["note"].tolist() == [""]
+    third = values[values["feature"] == "m2"].assign(feature="m3")
+    outside = contrast(features={"measures": ["m3"]})
+    gaps = compare(pd.concat([values[~gone], third]), design, outside)["null"].set_index("family")
+    full = compare(values, design, outside)["null"].set_index("family")
+    assert gaps.loc["exploratory", "tests"] == full.loc["exploratory", "tests"] == 2
+    assert gaps.loc["exploratory", "null_mean_found"] == pytest.approx(0.1, abs=0.05)
+    assert set(gaps["note"]) == {""}

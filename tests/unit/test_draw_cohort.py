@@ -52,3 +52,24 @@ def test_several_tissues_are_columns_of_their_own():
 
 def test_an_empty_design_says_so():
     assert "no sample" in check(draw(made.design_of().head(0)))
+
+
+def test_patients_are_grouped_by_the_column_that_a_contrast_names():
+    design = made.design_of(6, 2, missing=0)
+    sites = {f"P{at + 1:02d}": site for at, site in enumerate(["north", "south", "north", "south", "north", ""])}
+    design["site"] = design["patient"].map(sites)
+    contrast = {"name": "sites", "estimand": "baseline", "reference": "baseline", "group_column": "site"}
+    by_time = {"name": "time", "estimand": "change", "reference": "baseline", "target": "on_treatment"}
+    study = {**made.STUDY, "contrasts": [by_time, {**contrast, "groups": ["south", "north"]}]}
+    figure = draw(design, study)
+    words = check(figure)
+    headings = ["South  n = 2", "North  n = 3", "Site not recorded  n = 1"]
+    places = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    assert [places[heading] for heading in headings] == sorted(places[heading] for heading in headings)
+    assert "Responders" not in words
+
+
+def test_a_group_column_without_entries_gives_way_to_the_response():
+    design = made.design_of(4, 2, missing=0).assign(site="")
+    contrast = {"name": "sites", "estimand": "baseline", "reference": "baseline", "group_column": "site"}
+    assert "Responders  n = 2" in check(draw(design, {**made.STUDY, "contrasts": [contrast]}))

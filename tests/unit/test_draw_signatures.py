@@ -75,7 +75,7 @@ def test_rows_bands_and_numbers_are_those_of_the_tables():
 def test_points_are_filled_by_the_corrected_p_alone():
     parts = tables()
     parts[0]["p"], parts[0]["p_maxt"] = 0.001, 0.2
-    parts[0].loc[parts[0]["feature"] == "naive", "p_maxt"] = 0.05
+    parts[0].loc[parts[0]["feature"] == "naive", "p_maxt"] = 0.049
     parts[0].loc[parts[0]["parent"] == "nk", "p_maxt"] = np.nan
     drawn = points(draw(parts)["response_change"])
     filled = [point for point in drawn if point.get_markerfacecolor() != "white"]

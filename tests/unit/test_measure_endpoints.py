@@ -5,22 +5,22 @@ import pandas as pd
 import pytest
 from scipy.stats import beta
 
+from immune_landscape.check_inputs import check_inputs
+from immune_landscape.cohort import read_cohort
 from immune_landscape.measure_endpoints import COLUMNS, NOT_GIVEN, measure_endpoints
 
 STUDY = {"time_unit": "months"}
 BEST = ["CR"] + ["PR"] * 5 + ["SD"] * 8 + ["PD"] * 5
 
 
-def design(best=tuple(BEST), **columns):
+def sheet(best=tuple(BEST), **columns):
     patients = [f"P{at:02d}" for at in range(len(best))]
     times = np.arange(1, len(best) + 1) / 2
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {"patient": patients, "best_response": list(best), "evaluable": "yes", "arm": "a"}
         | {"pfs_time": times, "pfs_event": 1, "os_time": times + 4, "os_event": 1}
         | columns
     )
-    # Two samples a patient, as in the design table of a cohort.
-    return pd.concat([table.assign(visit=visit) for visit in ("before", "after")], ignore_index=True)
 
 
 def row(table, endpoint, population="evaluable", arm="all"):
@@ -30,7 +30,7 @@ def row(table, endpoint, population="evaluable", arm="all"):
 
 
 def measured(table=None, level=0.95):
-    return measure_endpoints(design() if table is None else table, STUDY, level=level)
+    return measure_endpoints(sheet() if table is None else table, STUDY, level=level)
 
 
 def test_rates_of_the_reference_trial():
@@ -60,7 +60,7 @@ def test_medians_are_in_the_unit_of_the_cohort():
 
 
 def test_patients_without_an_assessed_response_count_among_all_treated_only():
-    table = measured(design(best=[*BEST, "NE", "", "PR"], evaluable=["yes"] * 21 + ["no"]))
+    table = measured(sheet(best=[*BEST, "NE", "", "PR"], evaluable=["yes"] * 21 + ["no"]))
     assert (row(table, "orr")["n"], row(table, "orr")["events"]) == (19, 6)
     everybody = row(table, "orr", "all_treated")
     assert (everybody["n"], everybody["events"]) == (22, 7)
@@ -71,7 +71,7 @@ def test_patients_without_an_assessed_response_count_among_all_treated_only():
 def test_arms_are_added_when_there_are_several():
     assert set(measured()["arm"]) == {"all"}
     arms = ["x"] * 10 + ["y"] * 9
-    table = measured(design(arm=arms))
+    table = measured(sheet(arm=arms))
     assert set(table["arm"]) == {"all", "x", "y"}
     assert (row(table, "orr", arm="x")["n"], row(table, "orr", arm="x")["events"]) == (10, 6)
     assert (row(table, "orr", arm="y")["n"], row(table, "orr", arm="y")["events"]) == (9, 0)
@@ -80,7 +80,7 @@ def test_arms_are_added_when_there_are_several():
 
 def test_a_masked_cohort_has_rows_without_numbers():
     blank = dict.fromkeys(("pfs_time", "pfs_event", "os_time", "os_event"), np.nan)
-    table = measured(design(best=[""] * 19, evaluable="", arm="", **blank))
+    table = measured(sheet(best=[""] * 19, evaluable="", arm="", **blank))
     assert set(table["method"]) == {NOT_GIVEN}
     assert table["estimate"].isna().all()
     assert (table["n"] == 0).all()
@@ -88,7 +88,7 @@ def test_a_masked_cohort_has_rows_without_numbers():
 
 
 def test_absent_columns_are_not_given():
-    table = measured(design()[["patient", "os_time", "os_event"]])
+    table = measured(sheet()[["patient", "os_time", "os_event"]])
     given = table[table["method"] != NOT_GIVEN]
     assert given[["endpoint", "population"]].to_numpy().tolist() == [["os", "all_treated"]]
 
@@ -98,11 +98,28 @@ def test_patients_without_a_time_or_flag_do_not_enter_a_curve():
     times[0] = np.nan
     flags = np.ones(19)
     flags[[1, 2]] = np.nan, 0
-    pfs = row(measured(design(pfs_time=times, pfs_event=flags)), "pfs")
+    pfs = row(measured(sheet(pfs_time=times, pfs_event=flags)), "pfs")
     assert (pfs["n"], pfs["events"]) == (17, 16)
 
 
 def test_a_median_that_is_not_reached_is_infinite():
-    pfs = row(measured(design(pfs_event=[1] + [0] * 18)), "pfs")
+    pfs = row(measured(sheet(pfs_event=[1] + [0] * 18)), "pfs")
     assert math.isinf(pfs["estimate"])
     assert math.isinf(pfs["high"])
+
+
+def test_a_treated_patient_without_any_sample_is_among_all_treated(tmp_path):
+    folder = tmp_path / "cohort"
+    folder.mkdir()
+    (folder / "cohort.yaml").write_text("title: Endpoints\nvisits: [before]\nlayers: [measures]\n")
+    lines = [f"P{at:02d}\t{best}\t{at + 1}\t1" for at, best in enumerate([*BEST, "NE"])]
+    (folder / "patients.tsv").write_text("\n".join(["patient\tbest_response\tos_time\tos_event", *lines]) + "\n")
+    samples = [f"s{at:02d}\tP{at:02d}\tbefore" for at in range(18)]
+    (folder / "samples.tsv").write_text("\n".join(["sample\tpatient\tvisit", *samples]) + "\n")
+    (folder / "measures.tsv").write_text("sample\tmeasure\tvalue\ns00\tx\t1\ns01\tx\t2\n")
+    tables = check_inputs(read_cohort(folder), min_pairs=1, untestable_contrasts="note", probe_cells=10)
+    assert tables["design"]["patient"].nunique() == 18
+    everybody = measured(tables["patients"])
+    assert row(everybody, "orr", "all_treated")["n"] == 20
+    assert row(everybody, "orr")["n"] == 19
+    assert row(everybody, "os", "all_treated")["n"] == 20

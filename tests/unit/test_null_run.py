@@ -11,8 +11,8 @@ from immune_landscape.permutation import flip_signs, permute_labels
 
 
 def counted(results, alpha):
-    found = np.array([(result.p <= alpha).sum() for result in results])
-    corrected = np.array([(result.p_maxt <= alpha).sum() for result in results])
+    found = np.array([(result.p < alpha).sum() for result in results])
+    corrected = np.array([(result.p_maxt < alpha).sum() for result in results])
     return found.mean(), corrected.mean(), (found > 0).mean()
 
 
@@ -78,28 +78,40 @@ def test_residuals_of_an_adjusted_contrast_are_permuted():
 
 def test_few_labelings_cannot_find_anything():
     run = null_findings(made_values(6, 4), made_groups(3, 3), 0, settings())
-    assert run == (4, 20, 0.0, 0.0, 0.0)
+    assert run == (4, 20, 0.0, 6, 0.0, 0.0)
 
 
-def test_missing_values_leave_the_common_patients():
+def test_each_feature_keeps_its_own_patients_and_the_maximum_takes_the_common_ones():
     values, groups = made_values(12, 3), made_groups(5, 7)
     values[[0, 8], 1] = np.nan
     kept = ~np.isnan(values[:, 1])
     run = null_findings(values, groups, 0, settings())
-    assert run == null_findings(values[kept], groups.take(kept), 0, settings())
+    full = null_findings(values[:, [0, 2]], groups, 0, settings())
+    gaps = null_findings(values[kept][:, [1]], groups.take(kept), 0, settings())
+    assert run.mean_found == pytest.approx(full.mean_found + gaps.mean_found)
+    assert (full.runs, gaps.runs, run.runs) == (792, 210, 210)
+    common = null_findings(values[kept], groups.take(kept), 0, settings())
+    assert run[3:] == common[3:] == (10, *common[4:])
     # A feature that cannot be tested takes no patients from the others.
     values[:11, 2] = np.nan
     assert null_findings(values, groups, 0, settings()) == null_findings(values[:, :2], groups, 0, settings())
 
 
-def test_no_run_without_common_patients():
-    values, groups = made_values(8, 2), made_groups(4, 4)
-    values[:2, 0], values[2:4, 1] = np.nan, np.nan
+def test_features_without_patients_in_common_are_found_by_themselves():
+    values, groups = made_values(12, 2), made_groups(6, 6)
+    values[:3, 0], values[3:6, 1] = np.nan, np.nan
     run = null_findings(values, groups, 0, settings())
-    assert run[:2] == (2, 0)
-    assert np.isnan(run[2:]).all()
-    assert null_findings(values[:, :0], groups, 0, settings())[:2] == (0, 0)
-    assert null_findings(made_values(1, 2), made_groups(1, 0), 0, settings())[:2] == (0, 0)
+    alone = [null_findings(values[:, [at]], groups, 0, settings()).mean_found for at in (0, 1)]
+    assert run.mean_found == pytest.approx(sum(alone))
+    assert (run.tests, run.runs, run.patients) == (2, 84, 0)
+    assert np.isnan([run.mean_corrected, run.share_any]).all()
+
+
+def test_nothing_to_test_gives_no_run():
+    for values, groups in ((made_values(8, 2)[:, :0], made_groups(4, 4)), (made_values(1, 2), made_groups(1, 0))):
+        run = null_findings(values, groups, 0, settings())
+        assert run[:2] == (0, 0)
+        assert np.isnan([run.mean_found, run.mean_corrected, run.share_any]).all()
 
 
 def test_correlated_features_are_found_together():

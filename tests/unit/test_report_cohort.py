@@ -278,7 +278,7 @@ def test_verdicts_in_words(change, text):
 def test_outside_a_family_p_decides():
     assert is_significant({**ROW, "p_maxt": np.nan}, 0.05)
     assert not is_significant({**ROW, "p_maxt": np.nan, "p": 0.2}, 0.05)
-    assert is_significant({**ROW, "p_maxt": 0.05}, 0.05)
+    assert not is_significant({**ROW, "p_maxt": 0.05}, 0.05)
     assert not is_significant({**ROW, "status": "not_testable"}, 0.05)
 
 

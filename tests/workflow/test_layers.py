@@ -17,7 +17,7 @@ TCR = {
     *("load_receptors", "define_clonotypes", "measure_expansion"),
     *("draw_clonotypes", "draw_expansion"),
 }
-COMPARED = {"compare_values", "draw_values", "merge_contrasts", "sweep_definitions"}
+COMPARED = {"compare_values", "draw_values", "merge_contrasts", "sweep_definitions", "model_visits"}
 ALWAYS = {"check_inputs", "draw_cohort", "report_cohort", "measure_endpoints", "judge_claims", "draw_claims"}
 SIMULATED = ALWAYS | {"simulate_cohort"}
 BULK, SHEETS = {"measure_repertoires"}, {"measure_populations", "load_measures"}

@@ -1,7 +1,7 @@
 # Needs: tables at patient level. Promises: prior claims, or planted effects, held against them.
 rule measure_endpoints:
     input:
-        design="<results>/check_inputs/design.tsv",
+        patients="<results>/check_inputs/patients.tsv",
     output:
         endpoints=report(
             "<results>/measure_endpoints/endpoints.tsv",

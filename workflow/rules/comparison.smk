@@ -286,3 +286,35 @@ rule sweep_definitions:
         code=code_of("sweep_definitions"),
     script:
         "../../scripts/sweep_definitions.py"
+
+
+rule model_visits:
+    input:
+        **COMPARED,
+        contrasts=MERGED,
+        design="<results>/check_inputs/design.tsv",
+    output:
+        models=report(
+            "<results>/model_visits/models.tsv",
+            caption="../report/model_visits.rst",
+            category="2 Responders and change",
+            labels={"Result": "All visits in one mixed model (table)"},
+        ),
+    log:
+        "<logs>/model_visits.log",
+    benchmark:
+        "<benchmarks>/model_visits.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        settings=lookup("model_visits", within=config),
+        study={k: config[k] for k in ("contrasts", "testing")}
+        | {
+            "layers": list(COMPARED),
+            "pseudo_count": config["compare_composition"]["pseudo_count"],
+        },
+        code=code_of("model_visits"),
+    script:
+        "../../scripts/model_visits.py"

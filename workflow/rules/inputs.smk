@@ -32,6 +32,7 @@ rule check_inputs:
         files=DATA_FILES,
     output:
         design="<results>/check_inputs/design.tsv",
+        patients="<results>/check_inputs/patients.tsv",
         inputs="<results>/check_inputs/inputs.tsv",
         populations="<results>/check_inputs/populations.tsv",
         measures="<results>/check_inputs/measures.tsv",

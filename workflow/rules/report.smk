@@ -465,6 +465,8 @@ if CONTRASTS:
     TARGETS += [
         expand(rules.draw_values.output, layer=[n for n in VALUES if n != "signatures"])
     ]
+if MERGED:
+    TARGETS += [rules.model_visits.output]
 if HAS_GEX and CONTRASTS:
     TARGETS += [
         rules.draw_contrasts.output,
