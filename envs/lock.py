@@ -14,8 +14,8 @@ from pathlib import Path
 ENVS = Path(__file__).resolve().parent
 OLDEST_PYTHON, CONDA_PYTHON = "3.11", "3.12"
 GROUPS = {
-    "core": "anndata decoupler h5py harmonypy igraph jsonschema matplotlib numpy olga pandas pydeseq2 pygments"
-    " pynndescent pyyaml scanpy scikit-image scikit-learn scipy seaborn snakemake statsmodels threadpoolctl",
+    "core": "anndata celltypist decoupler h5py harmonypy igraph jsonschema matplotlib numpy olga pandas pydeseq2"
+    " pygments pynndescent pyyaml scanpy scikit-image scikit-learn scipy seaborn snakemake statsmodels threadpoolctl",
     "receptors": "anndata h5py jsonschema matplotlib numpy pandas pygments pyyaml scanpy scipy scirpy seaborn snakemake"
     " threadpoolctl",
 }

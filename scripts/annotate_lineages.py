@@ -4,11 +4,16 @@ from immune_landscape.job import running
 
 with running(snakemake) as log:
     from immune_landscape.annotate_lineages import annotate_lineages
-    from immune_landscape.store import read_stage, write_table
+    from immune_landscape.cell_types import types_of
+    from immune_landscape.consensus import WITNESSES
+    from immune_landscape.level_scores import coverage_of
+    from immune_landscape.store import read_stage, read_table, write_table
 
-    counts = read_stage(snakemake.input.counts, stage="merge_samples")
-    reduction = read_stage(snakemake.input.reduction, stage="reduce_cells")
-    clusters = read_stage(snakemake.input.clusters, stage="cluster_cells")
-    lineages = annotate_lineages(counts, reduction, clusters, **snakemake.params.settings)
+    given, tissues = snakemake.input, tuple(snakemake.params.study["tissues"])
+    counts = read_stage(given.counts, stage="merge_samples")
+    maps = read_stage(given.reduction, stage="reduce_cells"), read_stage(given.clusters, stage="cluster_cells")
+    said = [read_table(path, index="cell") if path else None for path in (given.votes, given.receptors)]
+    lineages = annotate_lineages(counts, *maps, tissues, *said, **snakemake.params.settings)
     log.info("%s", lineages["lineage"].value_counts().to_dict())
-    write_table(lineages.reset_index(), snakemake.output.cells)
+    write_table(lineages.reset_index(), snakemake.output.cells, WITNESSES)
+    write_table(coverage_of(types_of("lineage", tissues=tissues), counts.var_names), snakemake.output.markers)

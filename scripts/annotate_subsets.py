@@ -3,14 +3,16 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.annotate_subsets import annotate_subsets
-    from immune_landscape.store import cells_of, read_stage, write_table
+    from immune_landscape.annotate_subsets import annotate_subsets, coverage_of_branch
+    from immune_landscape.consensus import WITNESSES
+    from immune_landscape.store import cells_of, read_stage, read_table, write_table
 
-    branch, tissues = snakemake.wildcards.branch, tuple(snakemake.params.study["tissues"])
-    counts = cells_of(read_stage(snakemake.input.counts, stage="merge_samples"), snakemake.input.lineages, branch)
-    reduction = read_stage(snakemake.input.reduction, stage="reduce_cells")
-    clusters = read_stage(snakemake.input.clusters, stage="cluster_cells")
-    cells, anchors = annotate_subsets(counts, reduction, clusters, branch, tissues, **snakemake.params.settings)
+    given, branch, tissues = snakemake.input, snakemake.wildcards.branch, tuple(snakemake.params.study["tissues"])
+    counts = cells_of(read_stage(given.counts, stage="merge_samples"), given.lineages, branch)
+    maps = read_stage(given.reduction, stage="reduce_cells"), read_stage(given.clusters, stage="cluster_cells")
+    said = [read_table(path, index="cell") if path else None for path in (given.votes, given.receptors)]
+    cells, anchors = annotate_subsets(counts, *maps, branch, tissues, *said, **snakemake.params.settings)
     log.info("%s", cells["subset"].value_counts().to_dict())
-    write_table(cells.reset_index(), snakemake.output.cells)
+    write_table(cells.reset_index(), snakemake.output.cells, WITNESSES)
     write_table(anchors, snakemake.output.anchors)
+    write_table(coverage_of_branch(branch, tissues, counts.var_names), snakemake.output.markers)

@@ -1,12 +1,15 @@
-"""Rule cluster_cells: neighbours, clusters and UMAP of all cells or of one branch."""
+"""Rule cluster_cells: neighbours, clusters, their stability and UMAP of all cells or of one branch."""
 
 from immune_landscape.job import running
 
 with running(snakemake) as log:
     from immune_landscape.cluster_cells import cluster_cells
-    from immune_landscape.store import read_stage, write_stage
+    from immune_landscape.store import read_stage, write_stage, write_table
 
     reduction = read_stage(snakemake.input.reduction, stage="reduce_cells")
-    clusters = cluster_cells(reduction, snakemake.wildcards.branch, snakemake.params.seed, **snakemake.params.settings)
-    log.info("%d clusters of %d cells", clusters.obs["cluster"].nunique(), clusters.n_obs)
-    write_stage(clusters, snakemake.output.clusters, stage="cluster_cells")
+    found = cluster_cells(reduction, snakemake.wildcards.branch, snakemake.params.seed, **snakemake.params.settings)
+    log.info("%d clusters of %d cells", found.cells.obs["cluster"].nunique(), found.cells.n_obs)
+    log.info("%s", found.cells.uns["clustering"])
+    write_table(found.stability, snakemake.output.stability)
+    write_table(found.jaccard, snakemake.output.jaccard)
+    write_stage(found.cells, snakemake.output.clusters, stage="cluster_cells")

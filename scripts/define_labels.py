@@ -8,6 +8,7 @@ with running(snakemake) as log:
 
     lineages = read_table(snakemake.input.lineages, index="cell")
     subsets = [read_table(path, index="cell") for path in snakemake.input.subsets]
-    labels = define_labels(lineages, *subsets, **snakemake.params.settings)
+    clusters = [read_table(path) for path in snakemake.input.clusters]
+    labels = define_labels(lineages, subsets, clusters, **snakemake.params.settings)
     log.info("%s", labels["subset"].value_counts().to_dict())
     write_table(labels.reset_index(), snakemake.output.cells)

@@ -310,6 +310,7 @@ def umap_of(design, branch="t", cells=9000, seed=1):
             "umap_1": places[:, 0],
             "umap_2": places[:, 1],
             "label": [names[i] for i in label],
+            "cluster_name": [f"c{i + 1}-GENE{i}" if branch != "all" else "" for i in label],
         }
     ).join(facts)
 

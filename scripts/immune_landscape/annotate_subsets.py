@@ -7,16 +7,38 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immune_landscape.anchors import match_anchors, name_by_anchor, read_anchors
 from immune_landscape.cell_types import types_of
-from immune_landscape.marker_scores import TARGET_SUM, best_type, score_cells, smooth, type_scores
-from immune_landscape.reduce_cells import normalise
+from immune_landscape.consensus import (
+    agreement_of,
+    join_witnesses,
+    receptor_of,
+    rule_out,
+    subset_vote,
+    vote_of,
+)
+from immune_landscape.level_scores import (
+    RULED_OUT,
+    SIDE_SCORE,
+    above_level,
+    close_sides,
+    coverage_of,
+    expression_of,
+    level_genes,
+    score_types,
+    share_found,
+    side_of,
+)
+from immune_landscape.marker_scores import best_type, smooth
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import scipy.sparse as sp
     from anndata import AnnData
 
-SIDES = {"cd4": "broad.CD4_T", "cd8": "broad.CD8_T"}
-"""Marker sets that tell the CD4 from the CD8 side: many effector sets share all genes but the co-receptor's."""
+STATE_SCORE = 1.0
+"""Score that a state needs, and a subset that is a state too: what sets such cells apart goes on within all subsets."""
 
 
 def annotate_subsets(
@@ -25,20 +47,24 @@ def annotate_subsets(
     clusters: AnnData,
     branch: str,
     tissues: tuple[str, ...] = ("blood",),
+    votes: pd.DataFrame | None = None,
+    receptors: pd.DataFrame | None = None,
     *,
     min_score: float,
     min_margin: float,
+    anchors: dict[str, str],
     anchor_fold: float,
     anchor_share: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Name the subset of each cell of a branch.
 
-    Each cell gets the marker set whose neighbour-smoothed score lies highest above the branch's mean: sets of genes
-    that the whole branch expresses would otherwise always win. CD4 sets are open to cells whose CD4 lineage score
-    exceeds the CD8 one, and the other way round. Types named by an anchor gene (as the
-    NK clusters of Tan 2025 are) go first: a cluster takes the anchor that it expresses most above the other
-    clusters, when that is at least `anchor_fold` and enough of its cells express it. An anchor without a cluster
-    has *no match*.
+    Witnesses are the markers of the cell and its neighbours, the markers of its cluster, the vote of a reference and,
+    among T cells, the receptor; `consensus.join_witnesses` joins them. By markers a cell is of the type whose genes
+    lie highest above what is typical of the branch (`level_scores`), CD4 types being open to cells on the CD4 side
+    alone and CD8 types to those on the CD8 side; where its subset is open, it gets the parent of the best types.
+    Types named by an anchor gene (as the NK clusters of Tan 2025 are) go first: a cluster takes its best-ranked
+    anchor among those that lie at least `anchor_fold` above the other clusters and that enough of its cells express.
+    An anchor without a cluster has *no match*.
 
     Parameters
     ----------
@@ -50,8 +76,15 @@ def annotate_subsets(
         ``nk`` or ``t``.
     tissues
         Tissues of the cohort.
+    votes
+        Table of `classify_cells`; None without a reference.
+    receptors
+        Table of `witness_receptors`; None without single-cell receptors.
     min_score, min_margin
-        Smoothed score that a subset needs, and its lead over the next.
+        Score that a subset needs, and its lead over the next, in standard deviations of its markers; both rise as
+        markers are missing from the data.
+    anchors
+        Anchor gene -> what it names, as `anchors.read_anchors` takes them.
     anchor_fold
         Log2 fold change of an anchor gene over the other clusters that a cluster needs to be named by it.
     anchor_share
@@ -60,10 +93,12 @@ def annotate_subsets(
     Returns
     -------
     cells
-        Index ``cell``; ``sample``, ``cluster``, ``subset`` (slug), ``score``, ``runner_up``, ``margin``.
-    anchors
-        ``subset``, ``anchor``, ``cluster`` (empty for no match), ``log2_fold``, ``share``: the best cluster of
-        each anchor.
+        Index ``cell``; ``sample``, ``cluster``, ``subset`` (slug), ``state`` (slug or empty), ``score``,
+        ``runner_up``, ``margin`` (by the cell's own markers), ``markers``, ``by_cluster``, ``reference``,
+        ``receptor`` (what each witness says, empty for nothing) and ``agreement`` (share of the witnesses with a say
+        that name the subset).
+    matched
+        As `anchors.match_anchors` returns.
 
     References
     ----------
@@ -71,12 +106,18 @@ def annotate_subsets(
     """
     scored = score_branch(counts, reduction, branch, tissues)
     evidence = smooth_scores(scored, clusters[counts.obs_names].obsp["connectivities"])
-    named = name_by_score(scored, evidence, min_score=min_score, min_margin=min_margin)
+    own = name_by_score(scored, evidence, min_score=min_score, min_margin=min_margin)
     cluster = clusters.obs.loc[counts.obs_names, "cluster"].astype(str)
-    anchors = match_anchors(counts, cluster, scored.types["anchor"], anchor_fold, anchor_share)
+    by_cluster = name_clusters_by_score(scored, cluster, min_score=min_score, min_margin=min_margin)
+    matched = match_anchors(counts, cluster, read_anchors(anchors, branch), anchor_fold, anchor_share)
+    said = witnesses_of(scored, own["label"], name_by_anchor(by_cluster, cluster, matched), votes, receptors)
+    subset = name_by_anchor(join_names(scored, said, own["margin"], min_margin=min_margin), cluster, matched)
+    state = name_states(scored, evidence)
     table = pd.DataFrame({"sample": counts.obs["sample"].astype(str), "cluster": cluster}, index=counts.obs_names)
-    table["subset"] = name_by_anchor(named["label"], cluster, anchors)
-    return table.join(named[["score", "runner_up", "margin"]]).rename_axis("cell"), anchors
+    table = table.assign(subset=subset, state=state.mask(state == subset, ""))
+    table = table.join(own[["score", "runner_up", "margin"]]).join(said)
+    table["agreement"] = agreement_of(votes_of(scored, said), subset, scored.parents)
+    return table.rename_axis("cell"), matched
 
 
 class BranchScores(NamedTuple):
@@ -89,16 +130,27 @@ class BranchScores(NamedTuple):
     types
         Rows of `cell_types.read_cell_types` that cells of the branch may get.
     scores
-        Cells x marker sets, as `marker_scores.score_cells` returns.
+        Cells x marker genes, as `level_scores.expression_of` returns.
     """
 
     branch: str
     types: pd.DataFrame
     scores: pd.DataFrame
 
+    @property
+    def unassigned(self) -> str:
+        """Label of a cell of the branch whose subset is not known."""
+        return f"{self.branch}_unassigned"
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """Child -> parent of the types of the branch."""
+        known = self.types["parent"].isin(self.types.index)
+        return {str(slug): str(parent) for slug, parent in self.types.loc[known, "parent"].items()}
+
 
 def score_branch(counts: AnnData, reduction: AnnData, branch: str, tissues: tuple[str, ...]) -> BranchScores:
-    """Score the marker sets of a branch in each of its cells.
+    """Look up the markers of a branch in each of its cells.
 
     Parameters
     ----------
@@ -111,13 +163,31 @@ def score_branch(counts: AnnData, reduction: AnnData, branch: str, tissues: tupl
         Independent of neighbours and clusters.
     """
     types = types_of("subset", branch=branch, tissues=tissues)
-    sets = [name for names in types["marker_sets"] for name in names]
-    scores = score_cells(counts, [*sets, *SIDES.values()], reduction.uns["reduction"]["genes"])
-    return BranchScores(branch, types, scores)
+    wanted = pd.concat([types, types_of("state", branch=branch, tissues=tissues)])
+    return BranchScores(branch, types, expression_of(counts, level_genes(wanted, branch)))
+
+
+def coverage_of_branch(branch: str, tissues: tuple[str, ...], genes: Iterable[str]) -> pd.DataFrame:
+    """List which markers of a branch the data lack.
+
+    Parameters
+    ----------
+    branch, tissues
+        As in `annotate_subsets`.
+    genes
+        Genes in the data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `level_scores.coverage_of` returns, for subsets and states.
+    """
+    types = pd.concat([types_of(level, branch=branch, tissues=tissues) for level in ("subset", "state")])
+    return coverage_of(types[~types.index.duplicated()], genes)
 
 
 def smooth_scores(scored: BranchScores, connectivities: sp.csr_matrix) -> pd.DataFrame:
-    """Smooth the scores of a branch over its neighbour graph.
+    """Smooth the markers of a branch over its neighbour graph.
 
     Parameters
     ----------
@@ -129,20 +199,23 @@ def smooth_scores(scored: BranchScores, connectivities: sp.csr_matrix) -> pd.Dat
     Returns
     -------
     pandas.DataFrame
-        Cells x marker sets.
+        Cells x marker genes.
     """
     return smooth(scored.scores, connectivities) if len(scored.scores.columns) else scored.scores
 
 
 def name_by_score(scored: BranchScores, evidence: pd.DataFrame, *, min_score: float, min_margin: float) -> pd.DataFrame:
-    """Name the cells of a branch by their marker scores alone.
+    """Name the cells of a branch by their markers alone.
+
+    A cell whose best type has too small a lead takes the parent that it shares with the types next to it, if the
+    best of them leads all others.
 
     Parameters
     ----------
     scored
         As `score_branch` returns.
     evidence
-        Cells x marker sets: the scores of `scored`, smoothed.
+        Cells x marker genes: those of `scored`, averaged over neighbours or clusters.
     min_score, min_margin
         As in `annotate_subsets`.
 
@@ -151,138 +224,153 @@ def name_by_score(scored: BranchScores, evidence: pd.DataFrame, *, min_score: fl
     pandas.DataFrame
         As `marker_scores.best_type` returns.
     """
-    by_type = _close_sides(type_scores(evidence - evidence.mean(), scored.types), scored.types, evidence)
-    return best_type(by_type, unassigned=f"{scored.branch}_unassigned", min_score=min_score, min_margin=min_margin)
+    levels = above_level(evidence, scored.branch)
+    side = side_of(levels) if scored.branch == "t" else None
+    by_type = score_types(levels, scored.types)
+    states = by_type.columns[scored.types.loc[by_type.columns, "also"] == "state"]
+    by_type[states] = by_type[states].where(by_type[states] >= STATE_SCORE, RULED_OUT)
+    if side is not None:
+        by_type = close_sides(by_type, scored.types, side)
+    found = max(share_found(scored.types, evidence.columns), 0.01)
+    unassigned, families = scored.unassigned, _families(by_type, scored, side)
+    named = best_type(by_type, unassigned=unassigned, min_score=min_score / found, min_margin=min_margin / found)
+    family = best_type(families, unassigned=unassigned, min_score=min_score, min_margin=min_margin)
+    is_open = (named["label"] == unassigned) & family["label"].isin(set(scored.parents.values()))
+    return named.mask(is_open, family)
 
 
-def name_by_anchor(label: pd.Series, cluster: pd.Series, anchors: pd.DataFrame) -> pd.Series:
-    """Let the clusters that an anchor gene names take that name.
+def _families(by_type: pd.DataFrame, scored: BranchScores, side: pd.Series | None) -> pd.DataFrame:
+    """Cells x families: the highest score of a parent's types; a clear side is evidence of its own."""
+    parents = scored.parents
+    groups: dict[str, list[pd.Series]] = {}
+    for slug in by_type.columns:
+        groups.setdefault(parents.get(str(slug), str(slug)), []).append(by_type[slug])
+    if side is not None and side.notna().all() and len(side):
+        groups.setdefault("cd8_t", []).append(SIDE_SCORE * side)
+        groups.setdefault("cd4_t", []).append(-SIDE_SCORE * side)
+    return pd.DataFrame({name: np.max(columns, axis=0) for name, columns in groups.items()}, index=by_type.index)
+
+
+def name_clusters_by_score(
+    scored: BranchScores, cluster: pd.Series, *, min_score: float, min_margin: float
+) -> pd.Series:
+    """Name each cluster by its mean markers.
 
     Parameters
     ----------
-    label
-        Name of each cell by its scores.
+    scored
+        As `score_branch` returns.
     cluster
         Cluster of each cell.
-    anchors
-        As `match_anchors` returns.
+    min_score, min_margin
+        As in `annotate_subsets`.
+
+    Returns
+    -------
+    pandas.Series
+        Name of each cell's cluster.
+    """
+    if scored.scores.empty:
+        return pd.Series(scored.unassigned, index=scored.scores.index, dtype=object)
+    means = scored.scores.groupby(cluster).transform("mean")
+    return name_by_score(scored, means, min_score=min_score, min_margin=min_margin)["label"]
+
+
+def witnesses_of(
+    scored: BranchScores,
+    own: pd.Series,
+    by_cluster: pd.Series,
+    votes: pd.DataFrame | None = None,
+    receptors: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Put beside each other what the witnesses call each cell of a branch.
+
+    Parameters
+    ----------
+    scored
+        As `score_branch` returns.
+    own, by_cluster
+        Names by the cells' markers and by those of their clusters.
+    votes, receptors
+        As in `annotate_subsets`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``markers``, ``by_cluster``, ``reference``, ``receptor`` (what was read, not the subset that it defines).
+    """
+    reference = vote_of(votes, "subset", own.index, scored.types.index)
+    receptor = receptor_of(receptors, own.index)
+    said = {"markers": own, "by_cluster": by_cluster, "reference": reference, "receptor": receptor}
+    return pd.DataFrame(said, dtype=object)
+
+
+def votes_of(scored: BranchScores, said: pd.DataFrame) -> pd.DataFrame:
+    """Turn what the witnesses say into votes for subsets.
+
+    Parameters
+    ----------
+    scored
+        As `score_branch` returns.
+    said
+        As `witnesses_of` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Same columns. Among T cells an alpha-beta receptor withdraws votes that it refutes; any other has no say.
+    """
+    if scored.branch != "t":
+        return said.assign(receptor="")
+    heard = {name: rule_out(said[name], said["receptor"], scored.unassigned) for name in said.columns[:-1]}
+    return said.assign(**heard, receptor=subset_vote(said["receptor"]))
+
+
+def join_names(scored: BranchScores, said: pd.DataFrame, margin: pd.Series, *, min_margin: float) -> pd.Series:
+    """Join what the witnesses call each cell of a branch; a receptor that defines a subset decides.
+
+    Parameters
+    ----------
+    scored
+        As `score_branch` returns.
+    said
+        As `witnesses_of` returns.
+    margin
+        Lead of the name by the cell's markers.
+    min_margin
+        As in `annotate_subsets`.
 
     Returns
     -------
     pandas.Series
         Subset of each cell.
     """
-    by_anchor = cluster.map(anchors[anchors["cluster"] != ""].set_index("cluster")["subset"])
-    return by_anchor.where(by_anchor.notna(), label)
+    votes = votes_of(scored, said)
+    joined = join_witnesses(
+        votes[["markers", "by_cluster", "reference"]],
+        margin,
+        unassigned=scored.unassigned,
+        parents=scored.parents,
+        min_margin=min_margin,
+    )
+    return joined.mask(votes["receptor"] != "", votes["receptor"])
 
 
-def _close_sides(by_type: pd.DataFrame, types: pd.DataFrame, evidence: pd.DataFrame) -> pd.DataFrame:
-    """Rule out CD8 types where the CD4 lineage scores higher, and CD4 types elsewhere."""
-    if not set(SIDES.values()) <= set(evidence.columns):
-        return by_type
-    cd8 = evidence[SIDES["cd8"]] > evidence[SIDES["cd4"]]
-    side = types["side"].reindex(by_type.columns)
-    closed = {slug: cd8 if side[slug] == "cd4" else ~cd8 for slug in by_type.columns if side[slug]}
-    return by_type.assign(**{slug: by_type[slug].mask(rows, -np.inf) for slug, rows in closed.items()})
-
-
-def match_anchors(
-    counts: AnnData, cluster: pd.Series, anchor: pd.Series, anchor_fold: float, anchor_share: float
-) -> pd.DataFrame:
-    """Give each cluster the anchor gene that it expresses most above the other cells, if any is strong enough.
-
-    Clusters may share an anchor: Leiden splits a large subset sooner than a small one.
+def name_states(scored: BranchScores, evidence: pd.DataFrame) -> pd.Series:
+    """Name the state of each cell, such as cycling or responding to interferon, whatever its subset.
 
     Parameters
     ----------
-    counts
-        Cells x genes, raw counts.
-    cluster
-        Cluster of each cell.
-    anchor
-        Anchor gene of each type, indexed by slug; empty for none.
-    anchor_fold, anchor_share
-        As in `annotate_subsets`.
+    scored
+        As `score_branch` returns.
+    evidence
+        As in `name_by_score`.
 
     Returns
     -------
-    pandas.DataFrame
-        ``subset``, ``anchor``, ``cluster``, ``log2_fold``, ``share``: one row per matched cluster, and one row with an
-        empty cluster for an anchor with no match, which gives its best cluster's fold and share.
+    pandas.Series
+        Slug, or empty for no state.
     """
-    return match_values(anchor_counts(counts, anchor), cluster, anchor, anchor_fold, anchor_share)
-
-
-def match_values(
-    values: pd.DataFrame, cluster: pd.Series, anchor: pd.Series, anchor_fold: float, anchor_share: float
-) -> pd.DataFrame:
-    """Do as `match_anchors` from counts looked up before.
-
-    Parameters
-    ----------
-    values
-        As `anchor_counts` returns.
-    cluster, anchor, anchor_fold, anchor_share
-        As in `match_anchors`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `match_anchors` returns.
-    """
-    wanted = {str(slug): str(gene) for slug, gene in anchor.items() if gene}
-    rows: list[tuple[str, str, str, float, float]] = []
-    if not values.empty:
-        fold, share = _fold_and_share(values, cluster)
-        matched = _matched(fold, share, anchor_fold, anchor_share)
-        for slug in map(str, values.columns):
-            best = str(fold[slug].idxmax())
-            for name in matched.get(slug, [best]):
-                strength, part = fold[slug].loc[name], share[slug].loc[name]
-                rows.append((slug, wanted[slug], name if slug in matched else "", float(strength), float(part)))
-    told = {row[0] for row in rows}
-    rows += [(slug, gene, "", np.nan, np.nan) for slug, gene in wanted.items() if slug not in told]
-    return pd.DataFrame(rows, columns=["subset", "anchor", "cluster", "log2_fold", "share"])
-
-
-def _matched(fold: pd.DataFrame, share: pd.DataFrame, anchor_fold: float, anchor_share: float) -> dict[str, list[str]]:
-    """Type -> clusters whose strongest sufficient anchor it has."""
-    strong = fold.where((fold >= anchor_fold) & (share >= anchor_share), -np.inf)
-    matched: dict[str, list[str]] = {}
-    for name, row in strong.iterrows():
-        if row.max() > -np.inf:
-            matched.setdefault(str(row.idxmax()), []).append(str(name))
-    return matched
-
-
-def anchor_counts(counts: AnnData, anchor: pd.Series) -> pd.DataFrame:
-    """Look up the anchor genes of a branch.
-
-    Parameters
-    ----------
-    counts
-        Cells x genes, raw counts.
-    anchor
-        Anchor gene of each type, indexed by slug; empty for none.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Cells x types whose anchor gene is in the data: its count per 10,000.
-    """
-    present = {str(slug): str(gene) for slug, gene in anchor.items() if gene and gene in counts.var_names}
-    if not present or not counts.n_obs:
-        return pd.DataFrame(index=counts.obs_names)
-    normal = normalise(counts, TARGET_SUM)[:, list(present.values())].X
-    return pd.DataFrame(np.expm1(normal.toarray()), index=counts.obs_names, columns=list(present))
-
-
-def _fold_and_share(values: pd.DataFrame, cluster: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clusters x types: log2 fold of normalised mean over all other cells, and share of expressing cells."""
-    sums = values.groupby(cluster).sum()
-    sizes = cluster.value_counts().loc[sums.index].to_numpy()[:, None]
-    inside = sums.to_numpy() / sizes
-    outside = (values.to_numpy().sum(axis=0) - sums.to_numpy()) / np.maximum(len(cluster) - sizes, 1)
-    # Half a molecule per 10,000 keeps a gene that the others lack from an endless fold.
-    fold = pd.DataFrame(np.log2((inside + 0.5) / (outside + 0.5)), index=sums.index, columns=sums.columns)
-    return fold, (values > 0).groupby(cluster).mean()
+    types = types_of("state", branch=scored.branch)
+    by_state = score_types(above_level(evidence, scored.branch), types)
+    return best_type(by_state, unassigned="", min_score=STATE_SCORE, min_margin=0.0)["label"].rename("state")

@@ -1,4 +1,4 @@
-"""Read bulk T-cell repertoires as AIRR, MiXCR, VDJtools, immunoSEQ and immunarch write them."""
+"""Read bulk T-cell repertoires as AIRR, MiXCR, VDJtools, immunoSEQ, immunarch and Cell Ranger write them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FORMATS = (
         },
         # duplicate_count holds templates, UMIs or reads: https://docs.airr-community.org/en/stable/datarep/rearrangements.html
         {"umicount": "UMIs", "duplicatecount": "copies", "consensuscount": "reads"},
-        {"locus": ("locus",), "repertoire": ("repertoireid",)},
+        {"locus": ("locus",), "repertoire": ("repertoireid",), "cell": ("cellid",), "is_cell": ("iscell",)},
     ),
     Format(
         "MiXCR",
@@ -80,8 +80,8 @@ FORMATS = (
         {
             "junction": ("rearrangement", "nucleotide"),
             "junction_aa": ("aminoacid",),
-            "v_call": ("vgene", "vgenename", "vfamily", "vfamilyname"),
-            "j_call": ("jgene", "jgenename", "jfamily", "jfamilyname"),
+            "v_call": ("vgene", "vgenename", "vresolved", "vfamily", "vfamilyname"),
+            "j_call": ("jgene", "jgenename", "jresolved", "jfamily", "jfamilyname"),
             "frame": ("frametype", "sequencestatus"),
             "start": ("vindex",),
             "length": ("cdr3length",),
@@ -116,6 +116,19 @@ FORMATS = (
             "j_call": ("jname",),
         },
         {"clones": "reads or UMIs"},
+    ),
+    Format(
+        "10x contigs",
+        {
+            "cell": ("barcode",),
+            "junction": ("cdr3nt",),
+            "junction_aa": ("cdr3",),
+            "v_call": ("vgene",),
+            "j_call": ("jgene",),
+            "productive": ("productive",),
+        },
+        {"umis": "UMIs", "reads": "reads"},
+        {"locus": ("chain",), "is_cell": ("iscell",)},
     ),
 )
 
@@ -167,7 +180,9 @@ def read_bulk(place: Place) -> BulkRepertoire:
     -----
     Templates and UMIs are preferred over reads. A column of counts without any value, as immunoSEQ leaves for old
     samples, is passed over. MiXCR, VDJtools and immunarch do not tell what is productive: there it is a junction in
-    frame without stop. immunoSEQ gives the whole read, out of which the junction is cut.
+    frame without stop. immunoSEQ gives the whole read, out of which the junction is cut. A file whose rows are chains
+    of cells counts each cell once per rearrangement, as the molecules of one cell tell how active it is, not how many
+    cells the clone has; barcodes that are no cells count 0.
     """
     require_content(place, "text", f"a repertoire table of {_names()}")
     with reading(place, "the repertoire"):
@@ -180,11 +195,14 @@ def read_bulk(place: Place) -> BulkRepertoire:
         wanted = [*kind.required.values(), *kind.optional.values(), tuple(kind.counts)]
         kept = [given.index(plain[name]) for names in wanted for name in names if name in plain]
         table = _read_columns(place.path, separator, given, sorted(set(kept)))
-    count, column = _counts(table, kind, plain, given, place)
     named = {**kind.required, **kind.optional}
     fields = {name: _first(table, names, plain) for name, names in named.items()}
     _refuse_several(fields.get("repertoire"), place)
     rows = _rows(fields, place)
+    if len(table) and (fields.get("cell", pd.Series("", index=table.index)) != "").all():
+        cell = next(plain[name] for name in named["cell"] if name in plain)
+        return BulkRepertoire(rows.assign(count=_count_cells(rows, fields))[ROW_COLUMNS], kind.name, cell, "cells")
+    count, column = _counts(table, kind, plain, given, place)
     return BulkRepertoire(rows.assign(count=count)[ROW_COLUMNS], kind.name, plain[column], kind.counts[column])
 
 
@@ -194,15 +212,16 @@ def read_repertoires(design: pd.DataFrame) -> Iterator[tuple[str, BulkRepertoire
     Parameters
     ----------
     design
-        One row per sample: sample, bulk_tcr (path; empty for none).
+        One row per sample: sample, patient, bulk_tcr (path; empty for none).
 
     Yields
     ------
     tuple
-        Sample and its repertoire.
+        Sample and its repertoire; the samples of a patient follow one another.
     """
-    paths = design["bulk_tcr"].fillna("").astype(str)
-    for sample, path in zip(design["sample"].astype(str), paths, strict=True):
+    together = design.iloc[np.argsort(pd.factorize(design["patient"])[0], kind="stable")]
+    paths = together["bulk_tcr"].fillna("").astype(str)
+    for sample, path in zip(together["sample"].astype(str), paths, strict=True):
         if path:
             yield sample, read_bulk(Place(Path(path), sample))
 
@@ -224,12 +243,6 @@ def _format_of(plain: Mapping[str, str], given: list[str], place: Place) -> Form
     if missing:
         words = "; ".join(f"one of {quoted(names, 10)}" for names in missing)
         raise place.error(f"looks like {kind.name} but lacks {words}; found {quoted(given, 60)}")
-    if not set(kind.counts) & set(plain):
-        allowed = quoted(list(kind.counts), 10)
-        raise place.error(
-            f"has no column of counts: {kind.name} needs one of {allowed} (case, blanks, dots and underscores do not "
-            f"matter); found {quoted(given, 60)}"
-        )
     return kind
 
 
@@ -277,9 +290,23 @@ def _counts(
         if len(column) and not (column == "").all():
             return _whole_numbers(column, plain[name], place), name
     present = [plain[name] for name in kind.counts if name in plain]
+    if not present:
+        allowed = quoted(list(kind.counts), 10)
+        raise place.error(
+            f"has no column of counts: {kind.name} needs one of {allowed} (case, blanks, dots and underscores do not "
+            f"matter); found {quoted(given, 60)}"
+        )
     if len(table):
         raise place.error(f"has no value in the column{'s' * (len(present) > 1)} {quoted(present)} of counts")
     raise place.error(f"has no row below the header {quoted(given, 10)}")
+
+
+def _count_cells(rows: pd.DataFrame, fields: Mapping[str, pd.Series]) -> np.ndarray:
+    """Count 1 in the first row of each rearrangement of a cell, and 0 elsewhere."""
+    given = fields.get("is_cell", pd.Series("", index=rows.index)).str.lower().map(FLAGS)
+    is_cell = given.ne(False).to_numpy()
+    keyed = rows[["junction", "v_call", "j_call"]].assign(cell=fields["cell"], is_cell=is_cell)
+    return (is_cell & ~keyed.duplicated().to_numpy()).astype(np.int64)
 
 
 def _whole_numbers(column: pd.Series, name: str, place: Place) -> np.ndarray:
@@ -304,7 +331,7 @@ def _rows(fields: Mapping[str, pd.Series], place: Place) -> pd.DataFrame:
     rows = pd.DataFrame({name: fields[name] for name in ("junction", "junction_aa")})
     rows["junction"] = rows["junction"].str.upper()
     if "start" in fields:
-        rows["junction"] = _cut_junctions(rows["junction"], fields["start"], fields["length"])
+        rows["junction"] = _cut_junctions(rows["junction"], fields["start"], fields["length"], rows["junction_aa"])
     named = {name: _per_text(fields[name], name_gene) for name in ("v_call", "j_call")}
     rows = rows.assign(**named)
     rows["locus"] = _loci([fields["locus"]] if "locus" in fields else [], *named.values())
@@ -356,10 +383,16 @@ def name_gene(call: str) -> str:
     return name if member is None or lone else f"{name}-{member}"
 
 
-def _cut_junctions(reads: pd.Series, starts: pd.Series, lengths: pd.Series) -> pd.Series:
-    """Cut the junction out of each read; a read without a place for it stays whole, to tell clones apart."""
+def _cut_junctions(reads: pd.Series, starts: pd.Series, lengths: pd.Series, residues: pd.Series) -> pd.Series:
+    """Cut the junction out of each read; a read without a place for it stays whole, to tell clones apart.
+
+    Old exports count one codon more into the length than new ones do, so that the residues decide where they are given:
+    the same clone would else have two junctions.
+    """
     at = pd.to_numeric(starts, errors="coerce").to_numpy(dtype=float)
-    span = pd.to_numeric(lengths, errors="coerce").to_numpy(dtype=float)
+    given = pd.to_numeric(lengths, errors="coerce").to_numpy(dtype=float)
+    codons = 3.0 * residues.str.len().to_numpy(dtype=float)
+    span = np.where(codons > 0, codons, given)
     known = (at >= 0) & (span > 0)
     begin, end = np.where(known, at, 0).astype(int), np.where(known, at + span, 10**9).astype(int)
     cut = [read[first:last] for read, first, last in zip(reads, begin, end, strict=True)]

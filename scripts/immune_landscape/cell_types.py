@@ -18,10 +18,11 @@ def read_cell_types() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Index ``slug``; ``name``, ``level`` (lineage or subset), ``branch`` (all, nk, t, other), ``marker_sets``
-        (list of ``group.set`` in markers.yaml), ``anchor`` (gene symbol that names an NK cluster), ``side`` (cd4,
-        cd8 or empty), ``tissue`` (any, or tissue for types looked for outside blood only), ``colour``,
-        ``cell_ontology``.
+        Index ``slug``; ``name``, ``level`` (lineage, subset, state, or published for NK states that clusters are
+        compared with), ``also`` (a second level of the row, such as state), ``branch`` (nk, t, other), ``parent``
+        (the type that a cell is named where its subset is open), ``marker_sets`` (list of ``group.set`` in
+        markers.yaml), ``anchor`` (gene symbol that names an NK cluster), ``side`` (cd4, cd8 or empty), ``tissue``
+        (any, or tissue for types looked for outside blood only), ``colour``, ``cell_ontology``.
     """
     table = pd.read_csv(RESOURCES / "cell_types.tsv", sep="\t", dtype=str, keep_default_na=False, index_col="slug")
     table["marker_sets"] = [[name for name in sets.split(",") if name] for sets in table["marker_sets"]]
@@ -40,13 +41,26 @@ def read_markers() -> dict[str, dict[str, dict[str, list[str]]]]:
     return yaml.safe_load((RESOURCES / "markers.yaml").read_text(encoding="utf-8"))
 
 
+@cache
+def read_levels() -> pd.DataFrame:
+    """Read what T and NK cells of healthy blood express of the marker genes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``gene``; ``t_mean``, ``t_sd``, ``nk_mean``, ``nk_sd``: mean and standard deviation between cells of
+        neighbour-averaged log1p counts per 10,000.
+    """
+    return pd.read_csv(RESOURCES / "marker_levels.tsv", sep="\t", index_col="gene", comment="#")
+
+
 def types_of(level: str, *, branch: str | None = None, tissues: tuple[str, ...] = ("blood",)) -> pd.DataFrame:
     """Return the cell types that may be named at one level.
 
     Parameters
     ----------
     level
-        ``lineage`` or ``subset``.
+        ``lineage``, ``subset``, ``state`` or ``published``; a row's second level counts too.
     branch
         Only this branch; None for all.
     tissues
@@ -58,7 +72,7 @@ def types_of(level: str, *, branch: str | None = None, tissues: tuple[str, ...] 
         Rows of `read_cell_types`.
     """
     table = read_cell_types()
-    chosen = table["level"] == level
+    chosen = (table["level"] == level) | (table["also"] == level)
     if branch is not None:
         chosen &= table["branch"] == branch
     if set(tissues) <= {"blood"}:

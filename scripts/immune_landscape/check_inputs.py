@@ -14,6 +14,7 @@ from immune_landscape.config_checks import is_simulated
 from immune_landscape.data_files import shown_path
 from immune_landscape.designs import GROUP_COLUMNS, check_contrast
 from immune_landscape.errors import DesignError, InputError, Problem, ProblemsError
+from immune_landscape.further_files import further_problems
 from immune_landscape.identifiers import personal_kind
 from immune_landscape.number_checks import scale_name
 from immune_landscape.strict_yaml import top_key
@@ -248,7 +249,7 @@ def content_problems(cohort: Cohort, *, probe_cells: int) -> tuple[list[Problem]
     Returns
     -------
     problems : list of Problem
-        One per sample and file that cannot be used, at its cell in samples.tsv.
+        One per sample and file that cannot be used, at its cell in samples.tsv, and those of further files.
     notes : list of Problem
         What is unusual but usable, such as genes without any mitochondrial one.
     """
@@ -261,7 +262,7 @@ def content_problems(cohort: Cohort, *, probe_cells: int) -> tuple[list[Problem]
         _check_bulk(look, line, sample, there.get("bulk_tcr", ""))
         for layer, path in there.items():
             _note_personal(look, line, layer, path)
-    return look.problems, look.notes
+    return [*look.problems, *further_problems(cohort)], look.notes
 
 
 def _note_personal(look: _Look, line: int, layer: str, path: str) -> None:

@@ -1,19 +1,53 @@
-"""Neighbours, clusters and a map of the cells."""
+"""Neighbours, clusters, their stability, and a map of the cells."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from immune_landscape import store
+from immune_landscape.errors import InputError
+from immune_landscape.leiden import build_graph, find_communities
+from immune_landscape.stability import (
+    JACCARD_COLUMNS,
+    STABILITY_COLUMNS,
+    choose_resolution,
+    is_stable,
+    measure_stability,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 MIN_CELLS = 20
 """Fewer cells make one cluster without a map: a graph of them says nothing."""
+
+
+AUTO = "auto"
+"""Resolution chosen by `stability.choose_resolution`."""
+
+
+class Clustering(NamedTuple):
+    """Clusters of cells and how stable they are.
+
+    Attributes
+    ----------
+    cells
+        Addition with ``obs['cluster']`` (``"0"`` is the largest), ``obsm['X_umap']``, ``obsp['connectivities']``
+        (UMAP's fuzzy graph) and ``uns['clustering']``: ``resolution``, ``by_rule`` (whether the rule chose it),
+        ``stable`` (whether it is within the limits of the rule), ``n_neighbors``, ``exact``.
+    stability
+        As `stability.measure_stability` returns, and ``chosen``: whether the clusters are of this resolution.
+    jaccard
+        As `stability.measure_stability` returns.
+    """
+
+    cells: AnnData
+    stability: pd.DataFrame
+    jaccard: pd.DataFrame
 
 
 def cluster_cells(
@@ -23,52 +57,102 @@ def cluster_cells(
     *,
     n_neighbors: int,
     exact_below: int,
-    resolution: dict[str, float],
+    resolution: Mapping[str, float | str],
+    grid: Mapping[str, Sequence[float]],
+    seeds: int,
+    subsamples: int,
+    subsample_share: float,
+    min_ari: float,
+    min_jaccard: float,
+    min_stable_share: float,
     min_dist: float,
-) -> AnnData:
-    """Cluster cells on their integrated components and lay them out.
+) -> Clustering:
+    """Cluster cells on their integrated components, measure how stable the clusters are, and lay the cells out.
 
     Parameters
     ----------
     reduction
         As `reduce_cells.reduce_cells` returns.
     branch
-        ``all``, ``nk`` or ``t``; picks the resolution.
+        ``all``, ``nk`` or ``t``; picks resolution and grid.
     seed
-        Seed of Leiden and UMAP.
+        Seed of Leiden and UMAP; those of other runs and of subsamples derive from it.
     n_neighbors
         Neighbours per cell.
     exact_below
         Number of cells up to which neighbours are exact; an approximate search only pays beyond.
     resolution
-        Leiden resolution of each branch.
+        Leiden resolution of each branch, or ``auto``: the highest of its grid at which the mean adjusted Rand index
+        over subsamples is at least `min_ari` and at least `min_stable_share` of the cells lie in clusters with a
+        Jaccard index of `min_jaccard` or more, else the lowest.
+    grid
+        Resolutions of each branch whose stability is measured; a fixed resolution is measured with them.
+    seeds, subsamples, subsample_share, min_jaccard
+        As for `stability.measure_stability`.
+    min_ari, min_stable_share
+        As for `stability.choose_resolution`.
     min_dist
         UMAP's minimum distance.
 
     Returns
     -------
-    AnnData
-        Addition with ``obs['cluster']`` (``"0"`` is the largest), ``obsm['X_umap']``, ``obsp['connectivities']``
-        (UMAP's fuzzy graph) and ``uns['clustering']``.
+    Clustering
+        Clusters, and two tables of their stability; these have no rows where there are fewer than `MIN_CELLS` cells.
+
+    Raises
+    ------
+    InputError
+        When the resolution is ``auto`` and the grid is empty.
 
     References
     ----------
-    Traag 2019, doi:10.1038/s41598-019-41695-z (Leiden); McInnes 2018, arXiv:1802.03426 (UMAP).
+    Traag 2019, doi:10.1038/s41598-019-41695-z (Leiden); McInnes 2018, arXiv:1802.03426 (UMAP); Hennig 2007,
+    doi:10.1016/j.csda.2006.11.025 (stability of each cluster).
     """
-    import scanpy as sc
-
+    measured = _resolutions(branch, resolution[branch], grid[branch])
     if reduction.n_obs < MIN_CELLS:
         return _one_cluster(reduction)
-    neighbours = min(n_neighbors, reduction.n_obs // 2)
     points = pd.DataFrame(reduction.obsm["X_integrated"], index=reduction.obs_names)
     cells = find_neighbours(points, n_neighbors, exact_below, seed)
-    cluster = find_clusters(cells, resolution[branch], seed)
+    stability, jaccard = measure_stability(
+        cells.obsp["connectivities"],
+        measured,
+        seed,
+        seeds=seeds,
+        subsamples=subsamples,
+        subsample_share=subsample_share,
+        min_jaccard=min_jaccard,
+    )
+    facts = _choice(stability, resolution[branch], {"min_ari": min_ari, "min_stable_share": min_stable_share})
+    facts |= {"n_neighbors": min(n_neighbors, reduction.n_obs // 2), "exact": reduction.n_obs <= exact_below}
+    stability["chosen"] = stability["resolution"] == facts["resolution"]
+    return Clustering(_laid_out(cells, facts, seed, min_dist), stability, jaccard)
+
+
+def _resolutions(branch: str, resolution: float | str, grid: Sequence[float]) -> list[float]:
+    """Return the resolutions to measure."""
+    if resolution != AUTO:
+        return [*grid, float(resolution)]
+    if not grid:
+        raise InputError(f"cluster_cells.resolution.{branch} is auto: cluster_cells.grid.{branch} must not be empty")
+    return list(grid)
+
+
+def _choice(stability: pd.DataFrame, resolution: float | str, limits: Mapping[str, float]) -> dict[str, Any]:
+    """Return the resolution, whether the rule chose it, and whether its clusters are stable."""
+    if resolution == AUTO:
+        chosen, stable = choose_resolution(stability, **limits)
+        return {"resolution": chosen, "by_rule": True, "stable": stable}
+    within = is_stable(stability, **limits)[stability["resolution"] == float(resolution)]
+    return {"resolution": float(resolution), "by_rule": False, "stable": bool(within.all())}
+
+
+def _laid_out(cells: AnnData, facts: dict[str, Any], seed: int, min_dist: float) -> AnnData:
+    """Cluster the cells at the resolution of the facts, and give them places on a map."""
+    import scanpy as sc
+
+    cluster = find_clusters(cells, facts["resolution"], seed)
     sc.tl.umap(cells, min_dist=min_dist, random_state=seed)
-    facts = {
-        "resolution": resolution[branch],
-        "n_neighbors": neighbours,
-        "exact": reduction.n_obs <= exact_below,
-    }
     return store.addition(
         cells.obs_names,
         obs=pd.DataFrame({"cluster": cluster}),
@@ -127,20 +211,8 @@ def find_clusters(cells: AnnData, resolution: float, seed: int) -> pd.Series:
     pandas.Series
         Cluster of each cell as text, ``"0"`` being the largest.
     """
-    import anndata
-    import scanpy as sc
-
-    found = anndata.AnnData(obs=pd.DataFrame(index=cells.obs_names))
-    sc.tl.leiden(
-        found,
-        adjacency=cells.obsp["connectivities"],
-        resolution=resolution,
-        flavor="igraph",
-        n_iterations=2,
-        directed=False,
-        random_state=seed,
-    )
-    return found.obs["leiden"].astype(str)
+    found = find_communities(build_graph(cells.obsp["connectivities"]), resolution, seed)
+    return pd.Series(found.astype(str), index=cells.obs_names, name="cluster", dtype=object)
 
 
 def _search(n_cells: int, neighbours: int, exact_below: int) -> object | None:
@@ -149,14 +221,17 @@ def _search(n_cells: int, neighbours: int, exact_below: int) -> object | None:
     return KNeighborsTransformer(n_neighbors=neighbours, algorithm="brute") if n_cells <= exact_below else None
 
 
-def _one_cluster(reduction: AnnData) -> AnnData:
+def _one_cluster(reduction: AnnData) -> Clustering:
     import scipy.sparse as sp
 
     count = reduction.n_obs
-    return store.addition(
+    facts = {"resolution": 0.0, "by_rule": False, "stable": False, "n_neighbors": 0, "exact": True}
+    added = store.addition(
         reduction.obs_names,
         obs=pd.DataFrame({"cluster": ["0"] * count}, index=reduction.obs_names),
         obsm={"X_umap": np.full((count, 2), np.nan, dtype=np.float32)},
         obsp={"connectivities": sp.csr_matrix((count, count), dtype=np.float32)},
-        uns={"clustering": {"resolution": 0.0, "n_neighbors": 0, "exact": True}},
+        uns={"clustering": facts},
     )
+    stability = pd.DataFrame(columns=[*STABILITY_COLUMNS, "chosen"])
+    return Clustering(added, stability, pd.DataFrame(columns=JACCARD_COLUMNS))

@@ -128,7 +128,7 @@ def _assemble(
 
 
 def _notes(genes: pd.DataFrame) -> list[tuple[str, str]]:
-    renamed = [str(name) for name in genes.index[genes.index != genes["symbol"]]]
+    renamed = sorted(str(name) for name in genes.index[genes.index != genes["symbol"]])
     if not renamed:
         return []
     return [("repeated_symbols", f"{len(renamed)} genes share a symbol and were numbered, such as {renamed[0]}")]

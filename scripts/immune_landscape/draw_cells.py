@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.gridspec import SubplotSpec
 
-COLUMNS = ["cell", "sample", "umap_1", "umap_2", "label", "visit", "response", "batch"]
+COLUMNS = ["cell", "sample", "umap_1", "umap_2", "label", "cluster_name", "visit", "response", "batch"]
 MAX_VISITS = 5
 """Small panels of visits at most; more would be too small to read."""
 
@@ -41,13 +41,15 @@ def umap_table(clusters: AnnData, labels: pd.DataFrame, design: pd.DataFrame, br
     Returns
     -------
     pandas.DataFrame
-        ``cell, sample, umap_1, umap_2, label, visit, response, batch``, cells without a label left out.
+        ``cell, sample, umap_1, umap_2, label, cluster_name`` (empty where clusters have none), ``visit, response,
+        batch``, cells without a label left out.
     """
     places = pd.DataFrame(
         np.asarray(clusters.obsm["X_umap"])[:, :2], index=clusters.obs_names, columns=["umap_1", "umap_2"]
     )
     column = "lineage" if branch == "all" else "subset"
     named = labels[["sample", column]].rename(columns={column: "label"})
+    named["cluster_name"] = "" if branch == "all" else labels["cluster_name"].fillna("").astype(str)
     table = places.join(named, how="inner").rename_axis("cell").reset_index()
     facts = design.drop_duplicates("sample").reindex(columns=["sample", "visit", "response", "batch"])
     joined = table.merge(facts.fillna("").astype(str), on="sample", how="left")
@@ -63,7 +65,7 @@ def draw_cells(
     max_points: int,
     point_size: float | None,
 ) -> Figure:
-    """Draw the map of cells by label, and small ones by visit, response and batch.
+    """Draw the map of cells by label, and small ones by visit, response, batch and cluster.
 
     Parameters
     ----------
@@ -100,20 +102,25 @@ def draw_cells(
     grid = figure.add_gridspec(1, 2, width_ratios=[6.9, 4.3])
     main = figure.add_subplot(grid[0])
     visits = ordered_visits(cells["visit"], study)[:MAX_VISITS]
-    others = _small_axes(figure, grid[1], len(visits) + 1)
+    clusters = bool((drawn["cluster_name"] != "").any())
+    others, last = _small_axes(figure, grid[1], len(visits) + 1, clusters)
     for axes, visit in zip(others, visits, strict=False):
         _draw_visit(axes, drawn, visit, size, study)
     _draw_batches(others[-1], drawn, size)
     _draw_labels(main, drawn, size, study)
+    if last is not None:
+        _draw_clusters(last, drawn, size)
     return figure
 
 
-def _small_axes(figure: Figure, place: SubplotSpec, count: int) -> list[Axes]:
-    """Two panels a row; the last of an odd number gets a row of its own."""
-    rows = -(-count // 2)
-    grid = place.subgridspec(rows, 2)
-    last = (rows - 1, slice(None)) if count % 2 else (rows - 1, 1)
-    return [figure.add_subplot(grid[at // 2, at % 2]) for at in range(count - 1)] + [figure.add_subplot(grid[last])]
+def _small_axes(figure: Figure, place: SubplotSpec, number: int, clusters: bool) -> tuple[list[Axes], Axes | None]:
+    """Two panels a row, the last of an odd number in a row of its own, and one below for the clusters."""
+    rows = -(-number // 2)
+    grid = place.subgridspec(rows + clusters, 2, height_ratios=[1.0] * rows + [1.7] * clusters)
+    last = (rows - 1, slice(None)) if number % 2 else (rows - 1, 1)
+    places = [(at // 2, at % 2) for at in range(number - 1)]
+    panels = [figure.add_subplot(grid[place]) for place in [*places, last]]
+    return panels, figure.add_subplot(grid[rows, :]) if clusters else None
 
 
 def _subtitle(table: pd.DataFrame, cells: pd.DataFrame, drawn: pd.DataFrame) -> str:
@@ -175,6 +182,22 @@ def _draw_batches(axes: Axes, cells: pd.DataFrame, size: float) -> None:
         )
     elif len(batches) > 12:
         axes.text(0, -0.02, f"{len(batches)} batches", fontsize=7, va="top", transform=axes.transAxes)
+
+
+def _draw_clusters(axes: Axes, cells: pd.DataFrame, size: float) -> None:
+    """Write the names of the clusters where they lie; neighbours in number differ in colour."""
+    named = cells.assign(label=cells["cluster_name"])
+    names = sorted(named["label"].unique(), key=_by_number)
+    colours = dict(zip(names, categorical(len(names)), strict=True))
+    _points(axes, named, [colours[name] for name in named["label"]], size * 0.4)
+    axes.set_title("Clusters", fontsize=8)
+    label_clusters_on_data(axes, named, {name: name for name in names}, colours, fontsize=5.5)
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    """Sort c4-ZEB2 before c10-NCR3."""
+    number = name.partition("-")[0].lstrip("c")
+    return (int(number) if number.isdigit() else 0, name)
 
 
 def _points(axes: Axes, cells: pd.DataFrame, colours: list[str], size: float) -> None:

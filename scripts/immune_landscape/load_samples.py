@@ -52,8 +52,9 @@ def load_samples(
     Returns
     -------
     AnnData
-        All samples in the order of ``rows``: ``X`` CSR int32 raw counts, see ``counts_io.NotedCounts``.
-        A sample without cells has no row.
+        Samples in the order of ``rows``, in each the cells sorted by barcode, and genes sorted by symbol, whatever the
+        order in the files, so that nothing later hangs on it: ``X`` CSR int32 raw counts, see
+        ``counts_io.NotedCounts``. A sample without cells has no row.
     DataFrame
         Notes with the columns sample ("" for all), kind and message.
 
@@ -64,12 +65,12 @@ def load_samples(
         occurs twice.
     """
     noted = _read_all(rows[rows["gex"] != ""], config)
-    names = list(noted)
+    parts = [_by_barcode(item.counts) for item in noted.values()]
     genes, gene_notes = _common_genes(
         {name: item.counts.var_names for name, item in noted.items()}, min_gene_overlap, union_gene_overlap
     )
-    counts = _concatenate([item.counts for item in noted.values()], genes)
-    _refuse_same_cells(counts, names, max_same_cells)
+    counts = _concatenate(parts, genes)
+    _refuse_same_cells(counts, list(noted), max_same_cells)
     notes = [(name, kind, message) for name, item in noted.items() for kind, message in _notes(item)]
     return counts, pd.DataFrame(notes + gene_notes + _id_notes(noted), columns=list(NOTE_COLUMNS))
 
@@ -116,8 +117,8 @@ def _notes(item: NotedCounts) -> list[tuple[str, str]]:
 def _common_genes(
     panels: Mapping[str, pd.Index], min_gene_overlap: float, union_gene_overlap: float
 ) -> tuple[pd.Index, list[tuple[str, str, str]]]:
-    """Return the genes to keep, in the order in which the samples bring them."""
-    union = pd.Index(dict.fromkeys(gene for panel in panels.values() for gene in panel), dtype=object)
+    """Return the genes to keep, sorted, and what is told of those that are not in every sample."""
+    union = pd.Index(sorted({gene for panel in panels.values() for gene in panel}), dtype=object)
     in_all = np.logical_and.reduce([union.isin(panel) for panel in panels.values()])
     shared = union[in_all]
     _require_overlap(panels, shared, min_gene_overlap)
@@ -151,6 +152,14 @@ def _lost_notes(panels: Mapping[str, pd.Index], shared: pd.Index, agreement: flo
         if len(panel) > len(shared)
     ]
     return [("", "gene_panel", kept), *lost]
+
+
+def _by_barcode(counts: AnnData) -> AnnData:
+    """Sort the cells; not by a view, which drops the category of a sample without cells."""
+    from anndata import AnnData
+
+    order = np.argsort(counts.obs["barcode"].to_numpy(dtype=str), kind="stable")
+    return AnnData(X=counts.X[order], obs=counts.obs.iloc[order], var=counts.var)
 
 
 def _concatenate(parts: Sequence[AnnData], genes: pd.Index) -> AnnData:

@@ -42,8 +42,8 @@ def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str])
     Returns
     -------
     pandas.DataFrame
-        Cells x sets that have at least two positive genes in the data: t values of the slope of expression on
-        marker weight.
+        Cells x sets that have at least two positive genes in the data, and a defining one where the set names any:
+        t values of the slope of expression on marker weight.
 
     References
     ----------
@@ -61,14 +61,15 @@ def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str])
 
 
 def smooth(scores: pd.DataFrame, connectivities: sp.csr_matrix) -> pd.DataFrame:
-    """Average each cell's scores with its neighbours', weighted by the graph, itself counting as one neighbour.
+    """Average each cell's scores with its neighbours', weighted by the graph, itself counting as much as all of them.
 
-    A single cell detects a few of the markers of its type; its neighbourhood detects most.
+    A single cell detects a few of the markers of its type; its neighbourhood detects most, but where a type has few
+    cells most neighbours are of another.
 
     Parameters
     ----------
     scores
-        Cells x sets.
+        Cells x sets or genes.
     connectivities
         Cells x cells, weights in 0-1.
 
@@ -77,11 +78,10 @@ def smooth(scores: pd.DataFrame, connectivities: sp.csr_matrix) -> pd.DataFrame:
     pandas.DataFrame
         Same shape.
     """
-    import scipy.sparse as sp
-
-    weights = connectivities + sp.identity(connectivities.shape[0], format="csr")
-    total = np.asarray(weights.sum(axis=1)).ravel()
-    return pd.DataFrame((weights @ scores.to_numpy()) / total[:, None], index=scores.index, columns=scores.columns)
+    total = np.asarray(connectivities.sum(axis=1)).ravel()[:, None]
+    own = scores.to_numpy()
+    near = np.divide(connectivities @ own, total, out=own.astype(float), where=total > 0)
+    return pd.DataFrame((own + near) / 2, index=scores.index, columns=scores.columns)
 
 
 def type_scores(scores: pd.DataFrame, types: pd.DataFrame) -> pd.DataFrame:
@@ -147,7 +147,8 @@ def _network(sets: Iterable[str], genes: pd.Index) -> pd.DataFrame:
         group, _, entry = name.partition(".")
         entries = markers[group][entry]
         found = [gene for gene in entries["genes"] if gene in known]
-        if len(found) < MIN_GENES:
+        defining = entries.get("defining", [])
+        if len(found) < MIN_GENES or (defining and known.isdisjoint(defining)):
             LOG.warning("%s is not looked for: %d of %d genes in the data", name, len(found), len(entries["genes"]))
         else:
             rows += [(name, gene, 1.0) for gene in found]

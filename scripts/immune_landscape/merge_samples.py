@@ -33,7 +33,7 @@ def merge_samples(
     Returns
     -------
     AnnData
-        Cells x genes, CSR int32.
+        Cells in the order of `counts` x genes sorted by symbol, CSR int32.
     """
     import anndata
 
@@ -42,6 +42,8 @@ def merge_samples(
         keep = keep.difference(doublets.index[doublets["doublet"]], sort=False)
     parts = [part[part.obs_names.isin(keep)] for part in counts]
     merged = anndata.concat(parts, join="outer", merge="first", fill_value=0)
+    if not merged.var_names.is_monotonic_increasing:
+        merged = merged[:, sorted(merged.var_names)].copy()
     merged.X = merged.X.tocsr().astype("int32")
     merged.var["gene_id"] = _gene_ids(counts).reindex(merged.var_names).fillna("").astype(str)
     return merged

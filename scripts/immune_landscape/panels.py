@@ -272,7 +272,12 @@ def stacked_rows(axes: Axes, shares: pd.DataFrame, colours: Mapping[str, str]) -
 
 
 def label_clusters_on_data(
-    axes: Axes, table: pd.DataFrame, names: Mapping[str, str], colours: Mapping[str, str]
+    axes: Axes,
+    table: pd.DataFrame,
+    names: Mapping[str, str],
+    colours: Mapping[str, str],
+    *,
+    fontsize: float = 7.5,
 ) -> None:
     """Write each label at the middle of its cells, moved apart where labels would cover each other.
 
@@ -284,6 +289,8 @@ def label_clusters_on_data(
         ``umap_1``, ``umap_2``, ``label``.
     names, colours
         Of each label.
+    fontsize
+        Of the labels, in points.
     """
     centres = table.groupby("label", observed=True, sort=True)[["umap_1", "umap_2"]].median()
     anchors = pd.DataFrame([_nearest(table[table["label"] == label], middle) for label, middle in centres.iterrows()])
@@ -302,7 +309,7 @@ def label_clusters_on_data(
             names[label],
             ha="center",
             va="center",
-            fontsize=7.5,
+            fontsize=fontsize,
             fontweight="bold",
             color=text_on(colours[label]),
             bbox=box,

@@ -12,6 +12,7 @@ from immune_landscape.check_inputs import problems_of, stopping_contrasts
 from immune_landscape.cohort import Cohort, examine_cohort
 from immune_landscape.config_checks import is_simulated
 from immune_landscape.errors import ProblemsError
+from immune_landscape.further_files import DONOR_CELLS, find_origins, find_reference, missing_reference
 from immune_landscape.schemas import section_names
 
 STUDY_KEYS = (
@@ -102,9 +103,19 @@ class Plan:
         """The effective config without the settings of single rules: what the cohort is, not how it is analysed."""
         return _without_sections(self.cohort.config)
 
+    @property
+    def origins(self) -> list[str]:
+        """Sheet that tells cells of the patient from cells of a donor, where there is one."""
+        return [path for path in [find_origins(self.cohort)] if path]
+
+    @property
+    def reference(self) -> list[str]:
+        """File of the reference that cohort.yaml names, where it does."""
+        return [path for path in [find_reference(self.cohort)] if path]
+
     def sheets(self) -> list[str]:
         """Return the tables of the cohort folder that exist."""
-        names = ("patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv")
+        names = ("patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv", DONOR_CELLS)
         return [str(self.cohort.folder / name) for name in names if (self.cohort.folder / name).exists()]
 
 
@@ -137,7 +148,7 @@ def make_plan(base: Mapping[str, Any], overrides: Mapping[str, Any], *, results:
     root = f"{results}/{name}/simulate_cohort" if simulated else None
     if simulated:
         cohort, problems = examine_cohort(folder, overrides, base=base, data_root=root)
-    if problems or cohort is None:
+    if problems or cohort is None or missing_reference(cohort):
         # Look into the data files as well, so that one pass tells everything.
         raise ProblemsError(problems_of(folder, overrides, root, base=base))
     if untestable := stopping_contrasts(cohort):

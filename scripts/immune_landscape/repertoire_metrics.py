@@ -23,18 +23,32 @@ in the other. Classes are half-open: lower < frequency <= upper.
 """
 
 HOMEOSTASIS = tuple(f"homeo_{name}{suffix}" for suffix in CUTOFFS for name in CLASSES)
+"""Share of the repertoire that a class holds."""
+
+CLASS_CLONES = tuple(f"clones_{name}{suffix}" for suffix in CUTOFFS for name in CLASSES)
+"""Clonotypes in a class."""
 
 UNITS = {
     "top_clone_share": "fraction",
     "gini_simpson": "index",
     "pielou": "index",
     "clonality": "index",
+    "shannon": "nats",
+    "gini": "index",
     "hill_0": "effective clonotypes",
     "hill_1": "effective clonotypes",
     "hill_2": "effective clonotypes",
+    "chao1": "clonotypes",
+    "d50": "clonotypes",
+    "d50_share": "fraction of clonotypes",
     **dict.fromkeys(HOMEOSTASIS, "fraction"),
+    **dict.fromkeys(CLASS_CLONES, "clonotypes"),
 }
-"""Metric of any repertoire and the unit of its value; all depend on depth."""
+"""Metric of any repertoire and the unit of its value; all depend on depth.
+
+Richness is ``hill_0`` and inverse Simpson ``hill_2``. ``d50`` is the fewest clonotypes that hold half of all templates,
+as immunarch and scRepertoire give it, ``d50_share`` the same as a share of all clonotypes, as scirpy does in percent.
+"""
 
 METRICS = tuple(UNITS)
 LOG_HILL_2 = "log Hill 2"
@@ -65,7 +79,8 @@ def diversity(counts: np.ndarray) -> dict[str, float]:
 
     References
     ----------
-    Hill 1973, doi:10.2307/1934352; Jost 2006, doi:10.1111/j.2006.0030-1299.14714.x.
+    Hill 1973, doi:10.2307/1934352; Jost 2006, doi:10.1111/j.2006.0030-1299.14714.x; Chao 1984, in its bias-corrected
+    form where no clonotype was seen twice.
     """
     # Few sizes are shared by many clonotypes: all sums run over the distinct sizes.
     clones = np.bincount(np.asarray(counts, dtype=np.int64), minlength=1)
@@ -84,11 +99,43 @@ def diversity(counts: np.ndarray) -> dict[str, float]:
         "gini_simpson": 1 - concentration,
         "pielou": evenness,
         "clonality": 1 - evenness,
+        "shannon": entropy,
+        "gini": _gini(sizes, clones),
         "hill_0": float(richness),
         "hill_1": float(np.exp(entropy)),
         "hill_2": 1 / concentration,
+        "chao1": _chao1(sizes, clones),
+        **_half_holders(sizes, clones),
         **homeostasis(sizes, clones),
     }
+
+
+def _gini(sizes: np.ndarray, clones: np.ndarray) -> float:
+    """Return the Gini index over all clonotypes, the smallest ranked first."""
+    richness, total = int(clones.sum()), int(sizes @ clones)
+    last = np.cumsum(clones)
+    # Sum of richness + 1 - rank over the clonotypes of each size.
+    weights = clones * (richness + 1) - (last * (last + 1) - (last - clones) * (last - clones + 1)) / 2
+    return float((richness + 1 - 2 * (weights @ sizes) / total) / richness)
+
+
+def _chao1(sizes: np.ndarray, clones: np.ndarray) -> float:
+    """Return the number of clonotypes, those not seen included, as a lower bound."""
+    total = int(sizes @ clones)
+    once, twice = (float(clones[sizes == size].sum()) for size in (1, 2))
+    unseen = once**2 / (2 * twice) if twice else once * (once - 1) / 2
+    return float(clones.sum() + (total - 1) / total * unseen)
+
+
+def _half_holders(sizes: np.ndarray, clones: np.ndarray) -> dict[str, float]:
+    """Return how many of the largest clonotypes it takes to hold half of the repertoire, and their share of all."""
+    descending, many = sizes[::-1], clones[::-1]
+    held = np.cumsum(descending * many)
+    place = int(np.searchsorted(2 * held, held[-1], side="left"))
+    before = int(held[place - 1]) if place else 0
+    missing = held[-1] / 2 - before
+    needed = int(many[:place].sum() + np.ceil(missing / descending[place]))
+    return {"d50": float(needed), "d50_share": float(needed / clones.sum())}
 
 
 def homeostasis(sizes: np.ndarray, clones: np.ndarray) -> dict[str, float]:
@@ -104,16 +151,17 @@ def homeostasis(sizes: np.ndarray, clones: np.ndarray) -> dict[str, float]:
     Returns
     -------
     dict
-        Sum of the frequencies in each class (`HOMEOSTASIS`), NaN where `reported_classes` refuses it.
+        Sum of the frequencies in each class (`HOMEOSTASIS`) and its clonotypes (`CLASS_CLONES`), NaN where
+        `reported_classes` refuses it.
     """
     total = sizes @ clones
-    found: dict[str, float] = {}
-    for suffix, bounds in CUTOFFS.items():
+    space, number = [], []
+    for bounds in CUTOFFS.values():
         place = np.searchsorted(bounds, sizes / total, side="left")
-        space = np.bincount(place, sizes * clones / total, minlength=len(CLASSES))
-        shares = np.where(reported_classes(bounds, int(total)), space, np.nan)
-        found |= {f"homeo_{name}{suffix}": float(share) for name, share in zip(CLASSES, shares, strict=True)}
-    return found
+        refused = np.where(reported_classes(bounds, int(total)), 0.0, np.nan)
+        space += list(refused + np.bincount(place, sizes * clones / total, minlength=len(CLASSES)))
+        number += list(refused + np.bincount(place, clones, minlength=len(CLASSES)))
+    return dict(zip((*HOMEOSTASIS, *CLASS_CLONES), map(float, [*space, *number]), strict=True))
 
 
 def reported_classes(bounds: Sequence[float], depth: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from immune_landscape.display_text import (
     interval_name,
     shown,
     shown_layer,
+    shown_parent,
 )
 from immune_landscape.html_parts import (
     Html,
@@ -29,6 +30,7 @@ from immune_landscape.html_parts import (
 )
 from immune_landscape.palette import GROUPS, LAYERS, MUTED, VERDICTS, text_on
 from immune_landscape.report_claims import claim_section
+from immune_landscape.report_labels import agreement_section, cluster_section, identity_section
 from immune_landscape.report_layers import (
     brief_lines,
     contrast_sections,
@@ -70,7 +72,8 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
     tables
         By name, None or absent for what was not run: ``design`` (required), ``notes``, ``steps``,
         ``contrasts`` (all layers, as merged), ``null``, ``swept`` (definitions of a responder), ``claims``,
-        ``expression``, ``metrics``, ``chain_qc``, ``recovery``, ``versions``.
+        ``expression``, ``agreement``, ``clusters_nk``, ``clusters_t``, ``anchors_nk``, ``anchors_t``, ``identity``,
+        ``donor_cells``, ``metrics``, ``chain_qc``, ``recovery``, ``versions``.
     study
         Facts of the cohort: title, simulated, visits, tissues, labels, contrasts, and alpha and power.
 
@@ -98,7 +101,9 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         section("What this cohort can show", _power(tables, study)),
         section("What luck would find", _null(tables, study)),
         section("Planted effects of the simulation", _recovery(tables, study)),
+        section("Names of the cells", _labels(tables, study)),
         section("T-cell receptors", _receptors(tables)),
+        section("Identity of the samples", _identity(tables, study)),
         section("Quality control", _quality(tables)),
         section("Notes of the input checks", _notes(tables)),
         section("Definitions", _definitions(study)),
@@ -258,6 +263,21 @@ def _expression(tables: Tables, study: Mapping[str, Any]) -> Html | None:
 def _claims(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     claims = _get(tables, "claims")
     return None if claims is None else claim_section(claims, study)
+
+
+def _labels(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    agreement = _get(tables, "agreement")
+    parts = [] if agreement is None else [agreement_section(agreement, study)]
+    for branch in ("nk", "t"):
+        clusters, anchors = tables.get(f"clusters_{branch}"), tables.get(f"anchors_{branch}")
+        if clusters is not None and anchors is not None and len(clusters):
+            parts += [tag("h3", shown_parent(study, branch)), cluster_section(clusters, anchors, study)]
+    return join(parts) if parts else None
+
+
+def _identity(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+    samples = _get(tables, "identity")
+    return None if samples is None else identity_section(samples, _get(tables, "donor_cells"), study)
 
 
 def _recovery(tables: Tables, study: Mapping[str, Any]) -> Html | None:

@@ -134,7 +134,7 @@ def typed(schema: Mapping[str, Any], value: Any) -> Any:
         return [typed(schema.get("items", {}), item) for item in value]
     kinds = schema.get("type", "string")
     kinds = {kinds} if isinstance(kinds, str) else set(kinds)
-    if not isinstance(value, str) or "string" in kinds:
+    if not isinstance(value, str) or ("string" in kinds and not {"number", "integer"} & kinds):
         return value
     import yaml
 

@@ -74,6 +74,7 @@ def simulate_cohort(
     batch_sd: float,
     patient_sd: float,
     change_sd: float,
+    absent_types: list[str],
     treated_visits: list[str],
     effects: dict[str, float],
     visit_effects: dict[str, float],
@@ -104,6 +105,8 @@ def simulate_cohort(
         SD of a gene's log change between batches.
     patient_sd, change_sd
         SD of a type's log abundance between patients, and of a sample around its patient.
+    absent_types
+        Cell types that nobody has, to see that what is not there is not found.
     treated_visits
         Visits under treatment, at which effects act.
     effects
@@ -125,7 +128,7 @@ def simulate_cohort(
     Raises
     ------
     DesignError
-        The design lacks a column, or a setting names an unknown type or gene set.
+        The design lacks a column, or a setting names an unknown type or gene set, or an effect an absent type.
 
     Notes
     -----
@@ -137,6 +140,8 @@ def simulate_cohort(
     """
     settings = {key: value for key, value in locals().items() if key not in ("design", "seed")}
     biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES))
+    _check_request(design, biology, absent_types, [])
+    biology = biology.without(absent_types)
     _check_request(design, biology, [*effects, *visit_effects], list(expression_effects))
     _check_visits(design, treated_visits, bool(effects or visit_effects or expression_effects))
     proportions = draw_proportions(

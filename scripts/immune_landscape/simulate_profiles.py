@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -81,6 +81,11 @@ class Biology:
     receptor: float
     continuum: tuple[float, float]
     states: dict[str, float]
+
+    def without(self, names: list[str]) -> Biology:
+        """Return the same biology without some cell types; genes stay silent where only those types express them."""
+        kept = ~self.types.index.isin(names)
+        return replace(self, types=self.types[kept], levels=self.levels[kept])
 
     def columns_of(self, symbols: list[str]) -> np.ndarray:
         """Return the column numbers of those symbols that the gene table holds."""

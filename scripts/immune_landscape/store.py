@@ -92,7 +92,7 @@ def read_stage(path: str | Path, *, stage: str) -> AnnData:
     """
     import anndata
 
-    _check_integrity(Path(path))
+    check_integrity(Path(path))
     adata = anndata.read_h5ad(path)
     _check_contract(adata, stage)
     return adata
@@ -149,6 +149,10 @@ TEXT_COLUMNS = frozenset(
             "tcr",
             "bulk_tcr",
         ),
+        *("sample_a", "sample_b", "patient_a", "patient_b", "patient_sex", "sex_by_genes", "sex_on_sheet"),
+        *("sex_verdict", "clone_verdict", "cells_used", "method", "origin"),
+        *("markers", "by_cluster", "reference", "receptor", "state", "cluster_name", "name", "marker", "flag"),
+        *("annotator_a", "label_a", "annotator_b", "label_b", "level", "largest_patient", "largest_batch"),
         *("gex_label", "file", "path", "reason", "note", "message", "anchor", "runner_up", "best", "unit"),
         *("vj_v_gene", "vj_j_gene", "vj_junction", "vj_junction_aa"),
         *("vdj_v_gene", "vdj_j_gene", "vdj_junction", "vdj_junction_aa"),
@@ -269,7 +273,19 @@ def _check_contract(adata: AnnData, stage: str) -> None:
         raise ContractError(f"stage {stage}: " + "; ".join(wrong))
 
 
-def _check_integrity(path: Path) -> None:
+def check_integrity(path: Path) -> None:
+    """Compare a stored file with the checksum beside it.
+
+    Parameters
+    ----------
+    path
+        File.
+
+    Raises
+    ------
+    IntegrityError
+        When there is no checksum, or the file differs from it.
+    """
     recorded = Path(f"{path}.sha256")
     if not recorded.exists():
         raise IntegrityError(f"{path}: no checksum file {recorded.name} beside it; run the stage again")

@@ -187,7 +187,7 @@ class _Sweep(NamedTuple):
         }
         anchors = read_anchors(settings["anchors"], branch)
         values = anchor_values(data.counts, anchors)
-        return cls(scored, anchors, values, graphs, named, stages["cluster_cells"]["resolution"][branch], settings)
+        return cls(scored, anchors, values, graphs, named, _resolution_of(data), settings)
 
     def cluster(self, space: str, factor: float, seed: int) -> pd.Series:
         """Cluster the cells; a handful is one cluster, as in `cluster_cells`."""
@@ -206,6 +206,11 @@ class _Sweep(NamedTuple):
             label = join_names(self.scored, said, own["margin"], min_margin=found["min_margin"])
         floors = self.settings["anchor_fold"], self.settings["anchor_share"]
         return name_by_anchor(label, cluster, match_values(self.values, cluster, self.anchors, *floors))
+
+
+def _resolution_of(data: BranchData) -> float:
+    """Return the resolution at which the frozen clusters were made, whether set or taken by the rule."""
+    return float(data.clusters.uns["clustering"]["resolution"])
 
 
 def _floors(settings: Mapping[str, Any]) -> dict[str, float]:

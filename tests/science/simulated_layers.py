@@ -8,7 +8,6 @@ in the first feature alone.
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
 
 import anndata as ad
@@ -16,7 +15,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from immune_landscape.bulk_io import BulkRepertoire
 from immune_landscape.compare_composition import compare_composition
 from immune_landscape.compare_values import compare_values
 from immune_landscape.contrast_tests import ContrastSettings
@@ -254,15 +252,6 @@ CLONES = 4000
 BULK_METRICS = ("clonality", "gini_simpson", "hill_0")
 
 
-@cache
-def make_clones():
-    """Return a rearrangement of each clone."""
-    rng = np.random.default_rng(0)
-    junction = ["TGT" + "".join(bases) + "TTC" for bases in rng.choice(list("ACGT"), (CLONES, 36))]
-    table = pd.DataFrame({"junction": junction, "junction_aa": "", "v_call": "TRBV9", "j_call": "TRBJ2-1"})
-    return table.assign(locus="TRB", productive=True)
-
-
 def measure_bulk(rng, cohort, planted, depth):
     """Measure templates of bulk repertoires, responders' later samples being of another depth."""
     low, high = np.log(np.array(TEMPLATES) / SCALE)
@@ -270,8 +259,7 @@ def measure_bulk(rng, cohort, planted, depth):
     sizes = np.exp(low + (high - low) * place).astype(int)
     sizes[rng.integers(len(sizes))] = TEMPLATES[0] // SCALE
     counts = draw_clones(rng, cohort, planted, CLONES, sizes)
-    tables = [make_clones()[each > 0].assign(count=each[each > 0]) for each in counts]
-    repertoires = [BulkRepertoire(table, "simulated", "templates", "templates") for table in tables]
+    repertoires = [each[each > 0] for each in counts]
     chosen = {"min_templates": 1000, "draws": 10, "compared_metrics": BULK_METRICS}
     found = zip(cohort.sample, repertoires, strict=True)
     return measure_repertoires(found, cohort.design, 0, **settings_of("measure_repertoires", **chosen))

@@ -122,7 +122,7 @@ def test_what_is_no_repertoire_is_refused(tmp_path):
     lacking = {name: values for name, values in AIRR.items() if name != "junction"}
     with pytest.raises(InputError, match="looks like AIRR but lacks one of 'junction'"):
         read_bulk(write(tmp_path / "a.tsv", lacking))
-    with pytest.raises(InputError, match="expected those of AIRR, MiXCR, immunoSEQ, VDJtools, immunarch"):
+    with pytest.raises(InputError, match="expected those of AIRR, MiXCR, immunoSEQ, VDJtools, immunarch, 10x contigs"):
         read_bulk(write(tmp_path / "b.tsv", {"gene": ["x"], "count": ["1"]}))
     with pytest.raises(InputError, match="no row below the header"):
         read_bulk(write(tmp_path / "c.tsv", {name: [] for name in AIRR}))
@@ -218,7 +218,93 @@ def test_real_immunoseq_tables_cut_the_junction_and_choose_templates():
     assert (old.count_column, old.counted) == ("count (templates/reads)", "templates or reads")
 
 
-def test_the_samples_of_a_design_are_read_in_order(tmp_path):
-    paths = [str(write(tmp_path / f"{name}.tsv", AIRR).path) for name in "ab"]
-    design = pd.DataFrame({"sample": ["a", "b", "c", "d"], "bulk_tcr": [*paths, "", np.nan]})
-    assert [(name, found.rows["count"].sum()) for name, found in read_repertoires(design)] == [("a", 8), ("b", 8)]
+def test_real_immunoseq_tables_of_two_versions_give_a_clone_one_junction():
+    folder = "lymphoseq2_longitudinal_tcrb"
+    names = ("TRB_Unsorted_83", "TRB_Unsorted_1320")
+    old, new = (read_rows(shared_data(folder, f"{name}.tsv.gz")).rows for name in names)
+    for rows in (old, new):
+        good = rows[rows["productive"]]
+        assert (good["junction"].str.len() == 3 * good["junction_aa"].str.len()).all()
+        assert np.mean(list(map(codons_of, good["junction"], good["junction_aa"]))) > 0.99
+    # The old table counts a codon behind the conserved phenylalanine into the length of the CDR3.
+    shared = set(old.loc[old["productive"], "junction"]) & set(new.loc[new["productive"], "junction"])
+    assert len(shared) > 50
+
+
+def test_the_samples_of_a_design_are_read_patient_by_patient(tmp_path):
+    paths = [str(write(tmp_path / f"{name}.tsv", AIRR).path) for name in "abc"]
+    design = pd.DataFrame({"sample": list("abcde"), "patient": list("yxyxz"), "bulk_tcr": [*paths, "", np.nan]})
+    assert [name for name, _ in read_repertoires(design)] == ["a", "c", "b"]
+    assert [found.rows["count"].sum() for _, found in read_repertoires(design)] == [8, 8, 8]
+
+
+CONTIGS = {
+    "barcode": ["AA-1", "AA-1", "AA-1", "CC-1", "GG-1", "TT-1"],
+    "is_cell": ["True", "True", "True", "True", "True", "False"],
+    "chain": ["TRB", "TRB", "TRA", "TRB", "TRB", "TRB"],
+    "v_gene": ["TRBV9", "TRBV9", "TRAV2", "TRBV9", "TRBV9", "TRBV9"],
+    "j_gene": ["TRBJ2-7", "TRBJ2-7", "TRAJ1", "TRBJ2-7", "TRBJ2-7", "TRBJ2-7"],
+    "cdr3": ["CA", "CA", "CS", "CA", "None", "CA"],
+    "cdr3_nt": ["TGTGCC", "TGTGCC", "TGTAGC", "TGTGCC", "None", "TGTGCC"],
+    "productive": ["True", "True", "True", "True", "None", "True"],
+    "umis": ["40", "3", "8", "1", "2", "9"],
+}
+
+
+def test_contigs_of_cells_count_cells_and_not_their_molecules(tmp_path):
+    found = read_bulk(write(tmp_path / "contigs.csv", CONTIGS, ","))
+    assert (found.format, found.count_column, found.counted) == ("10x contigs", "barcode", "cells")
+    # The second chain of a cell is the same rearrangement again; the last barcode is no cell.
+    assert found.rows["count"].tolist() == [1, 0, 1, 1, 1, 0]
+    assert found.rows["productive"].tolist() == [True, True, True, True, False, True]
+    named = read_bulk(write(tmp_path / "airr.tsv", {**AIRR, "cell_id": ["c1", "c2", "c3"]}))
+    assert (named.count_column, named.rows["count"].tolist()) == ("cell_id", [1, 1, 1])
+    blank = read_bulk(write(tmp_path / "bulk.tsv", {**AIRR, "cell_id": ["", "", ""]}))
+    assert (blank.count_column, blank.rows["count"].tolist()) == ("duplicate_count", [5, 2, 1])
+
+
+def test_real_contigs_collapse_to_the_cells_of_each_clonotype():
+    folder = ("format_examples", "sc5p_v2_hs_PBMC_1k")
+    contigs = shared_data(*folder, "tcr_filtered_contig_annotations.csv.gz")
+    rows = read_rows(contigs).rows
+    table = pd.read_csv(contigs)
+    of_beta = table[(table["chain"] == "TRB") & table["productive"].astype(str).eq("True") & table["is_cell"]]
+    keys = ["cdr3_nt", "v_gene", "j_gene"]
+    expected = of_beta.groupby(keys)["barcode"].nunique().sort_values(ascending=False)
+    good = rows[(rows["locus"] == "TRB") & rows["productive"]]
+    sizes = good.groupby(["junction", "v_call", "j_call"])["count"].sum()
+    assert sizes.rename_axis(keys).sort_index().tolist() == expected.sort_index().tolist()
+    airr = read_rows(shared_data(*folder, "tcr_airr_rearrangement.tsv.gz"))
+    both = airr.rows[(airr.rows["locus"] == "TRB") & airr.rows["productive"]]
+    assert airr.counted == "cells"
+    assert both.groupby(["junction", "v_call", "j_call"])["count"].sum().sort_index().tolist() == sizes.tolist()
+
+
+IMMUNOSEQ = {
+    1: ["nucleotide", "aminoAcid", "estimatedNumberGenomes", "sequenceStatus"],
+    2: ["nucleotide", "aminoAcid", "count (templates/reads)", "sequenceStatus"],
+    3: ["rearrangement", "amino_acid", "templates", "frame_type"],
+    4: ["rearrangement", "amino_acid", "templates", "frame_type"],
+}
+
+
+@pytest.mark.parametrize("version", IMMUNOSEQ)
+def test_immunoseq_headers_of_all_versions(tmp_path, version):
+    sequence, protein, count, frame = IMMUNOSEQ[version]
+    old = version < 3
+    names = (
+        ("vGeneName", "jGeneName", "vIndex", "cdr3Length") if old else ("v_gene", "j_gene", "v_index", "cdr3_length")
+    )
+    v_gene, j_gene, start, length = names
+    table = {sequence: ["AAATGTGCCAGCTTC", "AATGTGCCTTT"], protein: ["CASF", ""], count: ["7", "2"]}
+    table |= {frame: ["In", "Out"], v_gene: ["TCRBV28-01", "TCRBV05-04"], j_gene: ["TCRBJ02-07", "TCRBJ01-01"]}
+    table |= {start: ["3", "2"], length: ["12", "9"]}
+    if version == 4:
+        table["v_resolved"] = [f"{table.pop('v_gene')[0]}*01", "TCRBV05-04"]
+        table |= {"extended_rearrangement": ["", ""], "bio_identity": ["CASF+TCRBV28-01+TCRBJ02-07", "X"]}
+        table |= {"rearrangement_type": ["VDJ", "VDJ"]}
+    found = read_bulk(write(tmp_path / "s.tsv", table))
+    assert (found.format, found.count_column, found.counted[:9]) == ("immunoSEQ", count, "templates")
+    assert found.rows["junction"].tolist() == ["TGTGCCAGCTTC", "TGTGCCTTT"]
+    assert found.rows["v_call"].tolist() == ["TRBV28", "TRBV5-4"]
+    assert found.rows["productive"].tolist() == [True, False]

@@ -41,6 +41,43 @@ def test_the_named_subsets_of_the_reference_study_are_there():
     assert wanted <= set(read_cell_types().index)
 
 
+def test_parents_are_types_of_the_same_branch_and_side():
+    types = read_cell_types()
+    for slug, row in types[types["parent"] != ""].iterrows():
+        parent = types.loc[row["parent"]]
+        assert parent["branch"] == row["branch"], slug
+        assert parent["side"] in ("", row["side"]), slug
+    assert types.at["cd4_tcm", "parent"] == "cd4_t"
+    assert types.at["cd8_teff", "parent"] == "cd8_t"
+
+
+def test_defining_genes_are_positive_markers_of_their_set():
+    for group in ("broad", "nk", "t", "tissue"):
+        for name, entry in read_markers()[group].items():
+            assert set(entry.get("defining", [])) <= set(entry["genes"]), name
+            assert not set(entry["genes"]) & set(entry["negative"]), name
+            assert entry["source"], name
+
+
+@pytest.mark.parametrize("branch", ["nk", "t"])
+def test_states_may_be_subsets_too(branch):
+    states, subsets = (set(types_of(level, branch=branch).index) for level in ("state", "subset"))
+    assert f"{branch}_proliferating" in states & subsets
+    assert f"{branch}_activated" in states - subsets
+
+
+def test_published_states_are_of_nk_cells_and_have_markers():
+    published = types_of("published")
+    assert set(published["branch"]) == {"nk"}
+    assert all(published["marker_sets"])
+    assert published["colour"].is_unique
+
+
+def test_lineages_of_tissue_are_left_out_of_blood():
+    blood, tumour = (set(types_of("lineage", tissues=tissues).index) for tissues in (("blood",), ("tumour",)))
+    assert tumour - blood >= {"epithelial", "fibroblast", "endothelial", "macrophage", "acinar"}
+
+
 def test_unknown_slug_is_its_own_name():
     assert name_of("cd8_teff") == "CD8 Teff"
     assert name_of("something") == "something"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from figure_checks import artists, assert_no_overlap, check
 
+from immune_landscape.display_text import shown
 from immune_landscape.draw_cells import COLUMNS, draw_cells, umap_table
 
 
@@ -17,9 +18,32 @@ def test_every_label_is_named_once_on_the_data(branch):
     table = made.umap_of(made.design_of(), branch, 3000)
     figure = draw(table, branch)
     check(figure)
-    texts = artists(figure, "cluster_label")
-    assert len(texts) == table["label"].nunique()
-    assert_no_overlap(texts, slack=0)
+    for axes, column in zip((figure.axes[0], figure.axes[-1]), ("label", "cluster_name"), strict=True):
+        texts = [text for text in artists(figure, "cluster_label") if text.axes is axes]
+        assert len(texts) == (table[column].nunique() if (table[column] != "").any() else 0)
+        assert_no_overlap(texts, slack=0)
+
+
+def test_many_labels_leave_their_cells_readable():
+    table = made.umap_of(made.design_of(), "t", 6000)
+    figure = draw(table)
+    assert table["label"].nunique() >= 14
+    figure.draw_without_rendering()
+    main = figure.axes[0]
+    texts = [text for text in artists(figure, "cluster_label") if text.axes is main]
+    centres = table.groupby("label")[["umap_1", "umap_2"]].median()
+    names = {shown(made.STUDY, label): label for label in centres.index}
+    for text in texts:
+        place = centres.loc[names[text.get_text()]].to_numpy()
+        moved = main.transData.transform(text.get_position()) - main.transData.transform(place)
+        assert np.abs(moved).max() < 0.25 * main.bbox.width
+
+
+def test_clusters_are_named_in_a_panel_of_their_own_where_they_have_names():
+    table = made.umap_of(made.design_of(), "nk", 1500)
+    assert "c1-GENE0" in check(draw(table, "nk"))
+    assert "GENE" not in check(draw(table.assign(cluster_name=""), "nk"))
+    assert len(draw(table, "nk").axes) == len(draw(table.assign(cluster_name=""), "nk").axes) + 1
 
 
 def test_all_cells_are_drawn_or_the_number_drawn_is_said():
@@ -70,13 +94,20 @@ def test_umap_table_joins_places_labels_and_samples():
     places = np.arange(6, dtype=float).reshape(3, 2)
     clusters = anndata.AnnData(obs=pd.DataFrame(index=cells), obsm={"X_umap": places})
     labels = pd.DataFrame(
-        {"sample": ["P02_on_treatment", "P01_baseline"], "lineage": ["t", "t"], "subset": ["treg", "mait"]},
+        {
+            "sample": ["P02_on_treatment", "P01_baseline"],
+            "lineage": ["t", "t"],
+            "subset": ["treg", "mait"],
+            "cluster_name": ["c1-FOXP3", "c2-SLC4A10"],
+        },
         index=[cells[1], cells[0]],
     )
     table = umap_table(clusters, labels, design, "t")
     assert list(table.columns) == COLUMNS
-    assert table[["cell", "label", "umap_1", "visit", "response"]].to_numpy().tolist() == [
-        [cells[0], "mait", 0.0, "baseline", "responder"],
-        [cells[1], "treg", 2.0, "on_treatment", "non_responder"],
+    assert table[["cell", "label", "cluster_name", "umap_1", "visit", "response"]].to_numpy().tolist() == [
+        [cells[0], "mait", "c2-SLC4A10", 0.0, "baseline", "responder"],
+        [cells[1], "treg", "c1-FOXP3", 2.0, "on_treatment", "non_responder"],
     ]
-    assert set(umap_table(clusters, labels, design, "all")["label"]) == {"t"}
+    everything = umap_table(clusters, labels, design, "all")
+    assert set(everything["label"]) == {"t"}
+    assert set(everything["cluster_name"]) == {""}

@@ -1,4 +1,4 @@
-"""Samples are joined in sheet order, on genes they share, and a sample listed twice is found."""
+"""Samples are joined in sheet order, cells and genes sorted, and a sample listed twice is found."""
 
 from pathlib import Path
 
@@ -10,8 +10,13 @@ import yaml
 from datasets import shared_data
 from made_inputs import small_counts, write_cell_ranger_3, write_folder
 
+from immune_landscape import store
+from immune_landscape.cluster_cells import cluster_cells
 from immune_landscape.errors import InputError
 from immune_landscape.load_samples import load_samples, same_cells
+from immune_landscape.merge_samples import merge_samples
+from immune_landscape.reduce_cells import reduce_cells
+from immune_landscape.schemas import fill_defaults, load_schema
 
 SCHEMA = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "settings" / "load_samples.schema.yaml"
 SETTINGS = {"min_gene_overlap": 0.5, "union_gene_overlap": 0.95, "max_same_cells": 0.1}
@@ -32,6 +37,17 @@ def saved(path: Path, data: ad.AnnData) -> Path:
     return path
 
 
+def sorted_parts(*parts: ad.AnnData) -> ad.AnnData:
+    """Return samples below each other, cells sorted in each, and genes sorted."""
+    whole = ad.concat([part[sorted(part.obs_names)] for part in parts])
+    return whole[:, sorted(whole.var_names)]
+
+
+def shuffled(data: ad.AnnData, seed: int) -> ad.AnnData:
+    rng = np.random.default_rng(seed)
+    return data[rng.permutation(data.n_obs), rng.permutation(data.n_vars)].copy()
+
+
 @pytest.fixture(scope="module")
 def small() -> ad.AnnData:
     return small_counts(cells=80)
@@ -50,11 +66,16 @@ def test_formats_mix_in_sheet_order_and_a_sample_without_path_is_absent(tmp_path
         "a": write_folder(tmp_path / "a", small[40:], version=3, zipped=True),
     }
     counts, notes = load_samples(sheet(paths), config(), **SETTINGS)
-    np.testing.assert_array_equal(counts.X.toarray(), small.X.toarray())
+    expected = sorted_parts(small[:40], small[40:])
+    np.testing.assert_array_equal(counts.X.toarray(), expected.X.toarray())
     assert counts.X.dtype == np.int32
+    assert counts.X.has_canonical_format
     assert list(counts.obs["sample"].cat.categories) == ["b", "a"]
-    assert list(counts.obs_names) == [f"b:{n}" for n in small.obs_names[:40]] + [f"a:{n}" for n in small.obs_names[40:]]
-    assert list(counts.var["gene_id"]) == list(small.var["gene_ids"])
+    assert list(counts.obs_names) == [
+        f"{sample}:{barcode}" for sample, barcode in zip("b" * 40 + "a" * 40, expected.obs_names, strict=True)
+    ]
+    assert list(counts.var_names) == sorted(small.var_names)
+    assert list(counts.var["gene_id"]) == list(small.var.loc[sorted(small.var_names), "gene_ids"])
     assert list(notes.columns) == ["sample", "kind", "message"]
     assert notes.empty
 
@@ -92,7 +113,7 @@ def test_real_chemistries_keep_the_shared_genes_with_a_note():
     counts, notes = load_samples(sheet(paths), config(), **SETTINGS)
     v2, v3 = (ad.read_h5ad(path) for path in paths.values())
     shared = v2.var_names[v2.var_names.isin(v3.var_names)]
-    assert list(counts.var_names) == list(shared)
+    assert list(counts.var_names) == sorted(shared)
     assert counts.X.sum() == v2[:, shared].X.sum(dtype=np.float64) + v3[:, shared].X.sum(dtype=np.float64)
     messages = notes.loc[notes["kind"] == "gene_panel", "message"].to_list()
     assert messages[0].startswith("the panels agree in 43.8% of their genes: only the 14688 shared")
@@ -117,12 +138,39 @@ def test_union_above_95_percent_and_intersection_below(lost, kept, tmp_path, sma
     )
 
 
-def test_order_of_genes_in_a_file_does_not_matter(tmp_path, small):
-    shuffled = small[40:, np.random.default_rng(1).permutation(300)].copy()
-    paths = {"a": saved(tmp_path / "a.h5ad", small[:40]), "b": saved(tmp_path / "b.h5ad", shuffled)}
-    counts, notes = load_samples(sheet(paths), config(), **SETTINGS)
-    np.testing.assert_array_equal(counts.X.toarray(), small.X.toarray())
-    assert notes.empty
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_order_of_cells_and_genes_in_a_file_does_not_change_one_byte(names, tmp_path, small):
+    parts = {"a": small[:40].copy(), "b": small[40:, 10:].copy()}
+    files = []
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        paths = {name: saved(folder / f"{name}.h5ad", shuffled(parts[name], seed)) for name in names}
+        counts, notes = load_samples(sheet(paths), config(), **SETTINGS)
+        store.write_stage(counts, folder / "counts.h5ad", stage="load_samples")
+        store.write_table(notes, folder / "notes.tsv")
+        files.append([(folder / name).read_bytes() for name in ("counts.h5ad", "notes.tsv")])
+    assert files[0] == files[1]
+
+
+def test_order_of_cells_and_genes_in_a_file_changes_no_cluster(tmp_path):
+    data = ad.read_h5ad(shared_data("pbmc_10x_1k_v2_v3") / "pbmc_1k_v2_counts_allgenes.h5ad")
+    found = []
+    for seed in (1, 2):
+        path = saved(tmp_path / f"{seed}.h5ad", shuffled(data, seed))
+        loaded, _ = load_samples(sheet({"a": path}), config(), **SETTINGS)
+        quality = pd.DataFrame({"sample": "a", "keep": True}, index=loaded.obs_names)
+        doublets = pd.DataFrame({"sample": "a", "doublet": False}, index=loaded.obs_names)
+        counts = merge_samples([loaded], quality, doublets, remove_doublets=True)
+        batch = pd.Series("one", index=counts.obs_names)
+        reduction = reduce_cells(counts, batch, 0, **fill_defaults(load_schema("settings/reduce_cells"), {}))
+        quick = fill_defaults(load_schema("settings/cluster_cells"), {"subsamples": 3, "grid": {"nk": [0.5, 1.0]}})
+        found.append(cluster_cells(reduction, "nk", 0, **quick))
+    first, second = found
+    pd.testing.assert_frame_equal(first.cells.obs, second.cells.obs)
+    pd.testing.assert_frame_equal(first.stability, second.stability)
+    pd.testing.assert_frame_equal(first.jaccard, second.jaccard)
+    assert first.cells.obs["cluster"].nunique() > 4
 
 
 def test_panels_with_too_few_shared_genes_are_refused(tmp_path, small):

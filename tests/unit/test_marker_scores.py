@@ -44,10 +44,10 @@ def test_a_set_with_one_gene_is_not_scored(cells):
     assert score_cells(few, ["broad.T_cell"], few.var_names).empty
 
 
-def test_smooth_is_the_weighted_mean_with_oneself():
-    graph = sp.csr_matrix(np.array([[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]]))
-    scores = pd.DataFrame({"a": [0.0, 3.0, 7.0]})
-    assert smooth(scores, graph)["a"].tolist() == pytest.approx([1.0, 2.0, 7.0])
+def test_smooth_is_the_mean_of_oneself_and_the_weighted_neighbours():
+    graph = sp.csr_matrix(np.array([[0, 0.5, 1, 0], [0.5, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]))
+    scores = pd.DataFrame({"a": [0.0, 3.0, 9.0, 7.0]})
+    assert smooth(scores, graph)["a"].tolist() == pytest.approx([(0 + 7.0) / 2, 1.5, 4.5, 7.0])
 
 
 def test_best_type_abstains_below_score_and_margin():

@@ -4,34 +4,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immune_landscape.bulk_io import ROW_COLUMNS, BulkRepertoire
 from immune_landscape.errors import InputError
 from immune_landscape.measure_repertoires import DEPTH_COLUMNS, METRIC_COLUMNS, measure_repertoires
 from immune_landscape.repertoire_metrics import METRICS, diversity
+from immune_landscape.sample_coverage import coverage_at
+from immune_landscape.schemas import load_schema
 from immune_landscape.value_tables import VALUE_COLUMNS
 
-SETTINGS = {"draws": 100, "min_templates": 60, "compared_metrics": ["clonality", "homeo_hyperexpanded"]}
+SETTINGS = {
+    "draws": 100,
+    "min_templates": 60,
+    "equal": "depth",
+    "compared_metrics": ["clonality", "homeo_hyperexpanded"],
+}
 UNEVEN = [60, 24, 16, 10, 6, 4, 4] + [2] * 58
-
-
-def rearrangements(counts, **changes):
-    """Return one productive TRB rearrangement per count; `changes` are columns for all rows."""
-    rows = pd.DataFrame(
-        {
-            "junction": [f"TGT{'ACGT'[at % 4]}{at}" for at in range(len(counts))],
-            "junction_aa": "CAS",
-            "v_call": "TRBV9",
-            "j_call": "TRBJ2-7",
-            "locus": "TRB",
-            "productive": True,
-            "count": np.asarray(counts, dtype=np.int64),
-        }
-    )
-    return rows.assign(**changes)[ROW_COLUMNS]
-
-
-def repertoire(*tables):
-    return BulkRepertoire(pd.concat(tables, ignore_index=True), "AIRR", "umi_count", "UMIs")
 
 
 def design_of(*samples):
@@ -40,10 +26,8 @@ def design_of(*samples):
 
 
 def measure(seed=0, settings=SETTINGS, **samples):
-    found = {
-        name: repertoire(rearrangements(given)) if isinstance(given, list) else given for name, given in samples.items()
-    }
-    return measure_repertoires(iter(found.items()), design_of(*samples), seed, **settings)
+    found = ((name, np.array(given, dtype=int)) for name, given in samples.items())
+    return measure_repertoires(found, design_of(*samples), seed, **settings)
 
 
 def values_of(metrics, sample, *, standardised, column="value"):
@@ -103,37 +87,13 @@ def test_depth_standardisation_removes_what_depth_alone_makes():
         assert raw.max() - raw.min() > moved
 
 
-def test_only_productive_rearrangements_of_the_locus_count_and_the_rest_is_told():
-    mixed = repertoire(
-        rearrangements(UNEVEN),
-        rearrangements([7, 5], productive=False, junction=["A", "C"]),
-        rearrangements([50], locus="TRA"),
-        rearrangements([4], locus=""),
-        rearrangements([3], junction=""),
-        rearrangements([0]),
-    )
-    metrics, depths, _ = measure(a1=mixed)
-    row = depths.iloc[0]
-    assert (row["rows"], row["other_locus"], row["non_productive"], row["productive"]) == (len(UNEVEN) + 6, 1, 2, 68)
-    assert (row["kept"], row["templates"], row["non_productive_templates"]) == (66, sum(UNEVEN) + 4, 12)
-    assert row[["format", "count_column", "counted"]].tolist() == ["AIRR", "umi_count", "UMIs"]
-    # The row without locus has the junction of the first clonotype, and is counted with it.
-    assert row["clonotypes"] == len(UNEVEN) == values_of(metrics, "a1", standardised=False)["hill_0"]
-    assert values_of(metrics, "a1", standardised=False)["top_clone_share"] == pytest.approx(64 / 244)
-
-
-def test_a_clonotype_is_junction_v_and_j():
-    parts = [{}, {"v_call": "TRBV2"}, {"j_call": "TRBJ1-1"}, {"junction": "TGTTTT"}]
-    _, depths, _ = measure(a1=repertoire(*[rearrangements([30], **part) for part in parts], rearrangements([30])))
-    assert (depths.loc[0, "kept"], depths.loc[0, "clonotypes"]) == (5, 4)
-
-
 def test_small_sample_has_its_depth_and_no_value_and_does_not_set_the_depth():
     metrics, depths, values = measure(a1=UNEVEN, a2=[1] * 59)
     by_sample = depths.set_index("sample")
     assert by_sample["measured"].to_dict() == {"a1": True, "a2": False}
-    assert (depths["depth"] == sum(UNEVEN)).all()
+    assert by_sample.loc["a1", "depth"] == sum(UNEVEN)
     assert by_sample.loc["a2", "templates"] == 59
+    assert by_sample.loc[["a2"], "depth"].isna().all()
     assert metrics.loc[metrics["sample"] == "a2", "value"].isna().all()
     assert values.loc[values["sample"] == "a2", "value"].isna().all()
 
@@ -145,6 +105,31 @@ def test_no_sample_deep_enough_gives_missing_values():
     assert values["value"].isna().all()
     empty = measure_repertoires(iter(()), design_of("a1"), 0, **SETTINGS)
     assert [list(table.columns) for table in empty] == [METRIC_COLUMNS, DEPTH_COLUMNS, VALUE_COLUMNS]
+
+
+def test_a_sample_without_any_clonotype_is_listed_without_a_value():
+    design = design_of("a1", "a2", "a3").assign(bulk_tcr=["x", "y", ""])
+    metrics, depths, _ = measure_repertoires([("a1", np.array(UNEVEN))], design, 0, **SETTINGS)
+    assert depths["sample"].tolist() == ["a1", "a2"]
+    assert depths.loc[1, ["clonotypes", "templates"]].tolist() == [0, 0]
+    assert metrics.loc[metrics["sample"] == "a2", "value"].isna().all()
+    assert metrics.loc[metrics["sample"] == "a1", "value"].notna().any()
+
+
+def test_equal_coverage_brings_every_sample_to_the_least_complete_one():
+    rng = np.random.default_rng(2)
+    share = (np.arange(3_000) + 1.0) ** -0.8
+    samples = {"a1": rng.multinomial(4_000, share / share.sum()), "a2": rng.multinomial(20_000, np.full(900, 1 / 900))}
+    settings = {**SETTINGS, "equal": "coverage"}
+    metrics, depths, _ = measure(settings=settings, **{name: each[each > 0].tolist() for name, each in samples.items()})
+    table = depths.set_index("sample")
+    assert table["common_coverage"].tolist() == [table["coverage"].min()] * 2
+    assert table.loc["a1", "depth"] == 4_000
+    depth = int(table.loc["a2", "depth"])
+    assert depth < 20_000
+    expected = coverage_at(samples["a2"], depth)
+    assert expected == pytest.approx(table["common_coverage"].iloc[0], abs=1e-3)
+    assert (values_of(metrics, "a2", standardised=True, column="depth") == depth).all()
 
 
 def test_eighty_singletons_have_no_large_or_hyperexpanded_space():
@@ -178,4 +163,9 @@ def test_draws_depend_on_the_seed_and_neither_on_other_samples_nor_on_the_order_
 
 def test_a_sample_that_the_design_lacks_is_named():
     with pytest.raises(InputError, match="samples that the design lacks: a9"):
-        measure_repertoires(iter([("a9", repertoire(rearrangements(UNEVEN)))]), design_of("a1"), 0, **SETTINGS)
+        measure_repertoires(iter([("a9", np.array(UNEVEN))]), design_of("a1"), 0, **SETTINGS)
+
+
+def test_every_metric_can_be_chosen():
+    chosen = load_schema("settings/measure_repertoires")["properties"]["compared_metrics"]
+    assert set(chosen["items"]["enum"]) == set(METRICS)

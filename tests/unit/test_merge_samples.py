@@ -27,6 +27,17 @@ def test_only_kept_single_cells_stay_and_counts_do_not_change():
     assert merged.var["gene_id"].to_dict() == {"A": "", "B": "", "C": "ENSG3"}
 
 
+def test_genes_are_sorted_whatever_the_jobs_bring():
+    parts, quality, doublets = tables()
+    parts = [parts[0][:, ["B", "A"]].copy(), parts[1][:, ["C", "B"]].copy()]
+    merged = merge_samples(parts, quality, doublets, remove_doublets=True)
+    assert list(merged.var_names) == ["A", "B", "C"]
+    assert merged.to_df().loc["S2:C0"].to_dict() == {"A": 0, "B": 7, "C": 8}
+    assert merged.var["gene_id"].to_dict() == {"A": "", "B": "", "C": "ENSG3"}
+    same = [part[:, ["B", "A"]].copy() for part in (parts[0], parts[0][:0])]
+    assert list(merge_samples(same, quality, doublets, remove_doublets=True).var_names) == ["A", "B"]
+
+
 def test_doublets_can_stay():
     parts, quality, doublets = tables()
     assert merge_samples(parts, quality, doublets, remove_doublets=False).n_obs == 3

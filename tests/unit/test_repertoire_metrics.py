@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from immune_landscape.repertoire_metrics import (
+    CLASS_CLONES,
     CUTOFFS,
+    HOMEOSTASIS,
     METRICS,
     UNITS,
     compared_values,
@@ -38,6 +40,38 @@ def test_diversity_equals_the_formulas_clone_by_clone():
     assert found["pielou"] == pytest.approx(stats.entropy(UNEVEN, base=len(UNEVEN)))
     assert found["clonality"] == pytest.approx(1 - found["pielou"])
     assert found["top_clone_share"] == pytest.approx(30 / UNEVEN.sum())
+
+
+def test_gini_chao_and_d50_equal_the_formulas_clone_by_clone():
+    found = diversity(UNEVEN)
+    apart = np.abs(UNEVEN[:, None] - UNEVEN[None, :]).sum()
+    assert found["gini"] == pytest.approx(apart / (2 * len(UNEVEN) ** 2 * UNEVEN.mean()))
+    total, once, twice = UNEVEN.sum(), 58, 2
+    assert found["chao1"] == pytest.approx(len(UNEVEN) + (total - 1) / total * once**2 / (2 * twice))
+    assert found["shannon"] == pytest.approx(stats.entropy(UNEVEN))
+    held = np.cumsum(UNEVEN)
+    assert found["d50"] == np.flatnonzero(held >= total / 2)[0] + 1
+    assert found["d50_share"] == pytest.approx(found["d50"] / len(UNEVEN))
+
+
+@pytest.mark.parametrize(
+    ("counts", "d50", "chao1"),
+    [([5], 1, 1), ([3, 3], 1, 2), ([1] * 7, 4, 7 + 6 / 7 * 21), ([4, 2, 2], 1, 3), ([9, 4, 4, 4, 4, 4], 3, 6)],
+)
+def test_d50_and_chao_of_small_repertoires(counts, d50, chao1):
+    found = diversity(np.array(counts))
+    assert (found["d50"], found["chao1"]) == (d50, pytest.approx(chao1))
+
+
+def test_classes_are_told_as_space_and_as_clonotypes_and_refused_together():
+    counts = np.array([300] + [30] * 40 + [1] * 1500)
+    found = diversity(counts)
+    assert found["clones_hyperexpanded"] == (counts / counts.sum() > 0.01).sum()
+    assert found["clones_hyperexpanded_screpertoire"] == 1 * (300 / counts.sum() > 0.1)
+    assert found["clones_hyperexpanded"] == 41 - 40 * (30 / counts.sum() <= 0.01)
+    assert np.isnan(found["clones_medium"])
+    for space, clones in zip(HOMEOSTASIS, CLASS_CLONES, strict=True):
+        assert np.isnan(found[space]) == np.isnan(found[clones])
 
 
 def test_homeostasis_equals_the_published_classes_of_both_tools():

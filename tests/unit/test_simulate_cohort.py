@@ -297,8 +297,8 @@ def test_truth_tells_effects_by_parent(written):
     table = pd.DataFrame(truth["expected_effects"])
     assert np.allclose(table.groupby("parent")["clr"].sum(), 0, atol=1e-4)
     nk = table[table["parent"] == "nk"].set_index("subset")
-    assert len(nk) == 8
-    assert nk.loc["nk_c4_zeb2", "clr"] == pytest.approx(1.6 - (1.6 + 1.2 + 0.5 + 1.5 + 1.3) / 8)
+    assert len(nk) == 12
+    assert nk.loc["nk_c4_zeb2", "clr"] == pytest.approx(1.6 - (1.6 + 1.2 + 0.5 + 1.5 + 1.3) / 12)
     with gzip.open(folder / "truth_cells.tsv.gz", "rt") as file:
         cells = pd.read_csv(file, sep="\t", keep_default_na=False)
     assert truth["barcodes"]["total"] == len(cells) == sum(len(rows) for rows in simulated.barcodes.values())
@@ -357,6 +357,25 @@ def test_unknown_names_and_columns_are_refused():
         simulate_cohort(design, 1, **{**SMALL, "treated_visits": ["on_treament"]})
     with pytest.raises(DesignError, match="lacks the columns batch"):
         simulate_cohort(design.drop(columns="batch"), 1, **SMALL)
+
+
+def test_a_type_can_be_left_out():
+    design = small_design(RESOURCES)
+    effects = {name: fold for name, fold in SMALL["effects"].items() if name != "nk_c11_tnfsf8"}
+    less = {**SMALL, "absent_types": ["nk_c11_tnfsf8"], "effects": effects}
+    simulated = simulate_cohort(design, 7, **less)
+    types = set(simulated.cells["type"]) | set(simulated.cells["partner"])
+    assert "nk_c11_tnfsf8" not in types
+    assert "nk_c4_zeb2" in types
+    assert "nk_c11_tnfsf8" not in {row["subset"] for row in simulated.truth["expected_effects"]}
+    assert simulated.truth["settings"]["absent_types"] == ["nk_c11_tnfsf8"]
+    column = simulated.genes.index("TNFSF8")
+    means = [data[:, column].mean() for data in simulated.counts.values()]
+    assert max(means) < 0.1
+    with pytest.raises(DesignError, match="no cell type named nk_c11_tnfsf8;"):
+        simulate_cohort(design, 7, **{**less, "effects": SMALL["effects"]})
+    with pytest.raises(DesignError, match="no cell type named nk_c12;"):
+        simulate_cohort(design, 7, **{**SMALL, "absent_types": ["nk_c12"]})
 
 
 def test_a_path_that_leaves_the_folder_is_refused(written, tmp_path):

@@ -17,7 +17,13 @@ from immune_landscape.sweep_labels import LABEL_COLUMNS, STABILITY_COLUMNS, Bran
 
 STAGES = {
     "cluster_cells": {"n_neighbors": 15, "exact_below": 40_000, "resolution": {"nk": 0.5, "t": 0.5}},
-    "annotate_subsets": {"min_score": 0.0, "min_margin": 0.1, "anchor_fold": 1.0, "anchor_share": 0.1},
+    "annotate_subsets": {
+        "min_score": 0.0,
+        "min_margin": 0.1,
+        "anchors": {"ZEB2": "nk_c4_zeb2", "IL7": "nk_c5_il7"},
+        "anchor_fold": 1.0,
+        "anchor_share": 0.1,
+    },
     "measure_composition": {"branches": ["nk", "t"]},
     "compare_composition": {
         "pseudo_count": 0.5,
@@ -85,6 +91,7 @@ def branch_of(branch, design, shift=6.0):
         counts.obs_names,
         obs=pd.DataFrame({"cluster": find_clusters(graph, 0.5, 0)}),
         obsp={"connectivities": graph.obsp["connectivities"]},
+        uns={"clustering": {"resolution": 0.5}},
     )
     return BranchData(counts, reduction, clusters, batch)
 
@@ -195,12 +202,12 @@ def in_one_piece(toy):
 LOW = {"seeds": 1, "resolution_factors": [1e-4], "representations": ["integrated"]}
 
 
-def test_names_given_per_cell_do_not_look_at_clusters_but_those_per_cluster_do(toy):
+def test_names_given_per_cell_hardly_hang_on_clusters_but_those_per_cluster_do(toy):
     # One cluster holds every cell: the mean of a cluster then tells nothing of its cells.
     found = sweep(in_one_piece(toy), **LOW)
     runs = found["runs"].set_index(["annotator", "branch"])
     assert (runs["clusters"] == 1).all()
-    assert runs.at[("cell", "t"), "ari"] == 1
+    assert runs.at[("cell", "t"), "ari"] > 0.95
     assert runs.at[("cluster", "t"), "ari"] < 0.1
     stability = found["stability"].set_index("subset")
     assert stability.at[RISING, "share_present"] == 0.5

@@ -6,7 +6,8 @@ from workflow.runs import Run, dry_run, run_snakemake, write_tiny
 GEX = {
     *("load_samples", "filter_cells", "find_doublets", "merge_samples", "reduce_cells", "cluster_cells"),
     *("annotate_lineages", "annotate_subsets", "define_labels", "measure_composition", "compare_composition"),
-    *("measure_markers", "draw_markers", "draw_cells", "draw_quality", "draw_composition", "export_h5ad"),
+    *("name_clusters", "compare_annotators", "check_identity", "draw_annotators", "draw_clusters", "draw_identity"),
+    *("draw_stability", "measure_markers", "draw_markers", "draw_cells", "draw_quality", "draw_composition", "export_h5ad"),
 }
 GEX_COMPARED = {
     *("measure_quality", "measure_expression", "compare_expression", "model_expression", "draw_expression"),
@@ -15,17 +16,21 @@ GEX_COMPARED = {
 }
 TCR = {
     *("load_receptors", "define_clonotypes", "measure_expansion"),
-    *("draw_clonotypes", "draw_expansion"),
+    *("draw_clonotypes", "draw_expansion", "check_identity", "draw_identity", "track_clones", "draw_tracks"),
 }
 COMPARED = {"compare_values", "draw_values", "merge_contrasts", "sweep_definitions", "model_visits"}
 ALWAYS = {"check_inputs", "draw_cohort", "report_cohort", "measure_endpoints", "judge_claims", "draw_claims"}
 SIMULATED = ALWAYS | {"simulate_cohort"}
-BULK, SHEETS = {"measure_repertoires"}, {"measure_populations", "load_measures"}
+BULK = {
+    *("load_repertoires", "measure_repertoires", "measure_overlap", "measure_usage"),
+    *("draw_repertoires", "track_clones", "draw_tracks"),
+}
+SHEETS = {"measure_populations", "load_measures"}
 FULL_GEX = GEX | GEX_COMPARED | COMPARED
 # Three jobs each for all cells and the branches, two for the branches alone or the parts of the samples.
 JOBS = {
-    **dict.fromkeys(("reduce_cells", "cluster_cells", "draw_cells", "measure_markers", "draw_markers"), 3),
-    **dict.fromkeys(("load_samples", "filter_cells", "find_doublets", "annotate_subsets"), 2),
+    **dict.fromkeys(("reduce_cells", "cluster_cells", "draw_cells", "measure_markers", "draw_markers", "draw_stability"), 3),
+    **dict.fromkeys(("load_samples", "filter_cells", "find_doublets", "annotate_subsets", "name_clusters", "draw_clusters"), 2),
 }
 
 
@@ -34,7 +39,10 @@ def jobs_of(rules):
     layers = {"measure_expansion", "measure_repertoires", "measure_populations", "load_measures", "measure_quality"}
     count = len(layers & rules)
     by_layer = {"compare_values": count + ("score_signatures" in rules), "draw_values": count}
-    return {rule: by_layer.get(rule, JOBS.get(rule, 1)) for rule in rules}
+    # Clones of cells and of bulk repertoires are followed apart; receptors speak of cells only where cells are named.
+    by_layer |= dict.fromkeys(("track_clones", "draw_tracks"), ("load_receptors" in rules) + ("load_repertoires" in rules))
+    also = {"witness_receptors"} if {"load_receptors", "annotate_lineages"} <= rules else set()
+    return {rule: by_layer.get(rule, JOBS.get(rule, 1)) for rule in rules | also}
 
 
 def drop_columns(folder, columns):

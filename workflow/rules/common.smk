@@ -32,6 +32,7 @@ wildcard_constraints:
     job=r"\d+",
     branch="all|nk|t",
     layer="|".join(LAYER_TABLES),
+    source="bulk_tcr|tcr",
 
 
 pathvars:
@@ -41,7 +42,10 @@ pathvars:
 
 
 RESOURCES = SCRIPTS.parent / "workflow" / "resources"
-MARKERS = [str(RESOURCES / "markers.yaml"), str(RESOURCES / "cell_types.tsv")]
+MARKERS = [
+    str(RESOURCES / name)
+    for name in ("markers.yaml", "cell_types.tsv", "marker_levels.tsv")
+]
 SIMULATION = [
     str(RESOURCES / name)
     for name in ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
@@ -89,6 +93,14 @@ def job_study(wildcards):
 def values_of(wildcards):
     """Return the numbers per sample of a layer."""
     return COMPARED[wildcards.layer]
+
+
+def tracked_clones(wildcards):
+    """Return the table of clones of a source."""
+    return {
+        "bulk_tcr": "<results>/load_repertoires/clonotypes.tsv.gz",
+        "tcr": "<results>/define_clonotypes/clonotypes.tsv.gz",
+    }[wildcards.source]
 
 
 def branch_cells(wildcards):

@@ -33,6 +33,8 @@ rule cluster_cells:
     output:
         clusters="<results>/cluster_cells/{branch}.h5ad",
         checksum="<results>/cluster_cells/{branch}.h5ad.sha256",
+        stability="<results>/cluster_cells/{branch}.stability.tsv",
+        jaccard="<results>/cluster_cells/{branch}.jaccard.tsv",
     log:
         "<logs>/cluster_cells/{branch}.log",
     benchmark:

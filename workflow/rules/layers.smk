@@ -1,6 +1,13 @@
 # What this cohort holds, and so which files and figures there are.
 BRANCHES = ["nk", "t"]
 HAS_GEX, HAS_TCR = bool(PLAN.jobs), bool(PLAN.files("tcr"))
+HAS_BULK = bool(PLAN.files("bulk_tcr"))
+# Clones can be followed where there are visits to follow them over.
+TRACKED = [
+    source
+    for source, held in (("bulk_tcr", HAS_BULK), ("tcr", HAS_TCR))
+    if held and len(config["visits"]) > 1
+]
 
 # Layer compared between patients -> its numbers per sample; composition is counted in a table of its own.
 COMPARED = {layer: f"<results>/{table}" for layer, table in PLAN.compared.items()}
@@ -18,6 +25,16 @@ HAS_RECOVERY = (
 COUNTS = "<results>/merge_samples/counts.h5ad" if HAS_GEX else []
 COUNTS_CHECKSUM = "<results>/merge_samples/counts.h5ad.sha256" if HAS_GEX else []
 LABELS = "<results>/define_labels/cells.tsv.gz" if HAS_GEX else []
+ORIGINS = PLAN.origins
+REFERENCE = PLAN.reference if HAS_GEX else []
+VOTES = "<results>/classify_cells/votes.tsv.gz" if REFERENCE else []
+RECEPTOR_CELLS = "<results>/witness_receptors/cells.tsv.gz" if HAS_TCR else []
+AGREEMENT = "<results>/compare_annotators/agreement.tsv" if HAS_GEX else []
+CLUSTER_NAMES = {b: f"<results>/name_clusters/{b}.tsv" for b in BRANCHES if HAS_GEX}
+ANCHORS = {b: f"<results>/annotate_subsets/{b}.anchors.tsv" for b in CLUSTER_NAMES}
+HAS_CELLS = HAS_GEX or HAS_TCR
+IDENTITY = "<results>/check_identity/samples.tsv" if HAS_CELLS else []
+DONOR_CELLS = "<results>/check_identity/donor_cells.tsv" if HAS_CELLS else []
 STEPS = "<results>/merge_samples/steps.tsv" if HAS_GEX else []
 CLONOTYPES = "<results>/define_clonotypes/clonotypes.tsv.gz" if HAS_TCR else []
 CHAIN_QC = "<results>/define_clonotypes/chain_qc.tsv" if HAS_TCR else []

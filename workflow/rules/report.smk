@@ -9,6 +9,13 @@ rule report_cohort:
         swept=DEFINITIONS,
         claims=LEDGER,
         expression=EXPRESSION,
+        agreement=AGREEMENT,
+        clusters_nk=CLUSTER_NAMES.get("nk", []),
+        clusters_t=CLUSTER_NAMES.get("t", []),
+        anchors_nk=ANCHORS.get("nk", []),
+        anchors_t=ANCHORS.get("t", []),
+        identity=IDENTITY,
+        donor_cells=DONOR_CELLS,
         metrics=METRICS,
         chain_qc=CHAIN_QC,
         recovery=RECOVERY,
@@ -369,6 +376,62 @@ rule draw_cells:
         "../../scripts/draw_cells.py"
 
 
+rule draw_clusters:
+    input:
+        clusters="<results>/name_clusters/{branch}.tsv",
+        shares="<results>/name_clusters/{branch}.shares.tsv",
+    output:
+        png=report(
+            "<results>/draw_clusters/{branch}.png",
+            caption="../report/draw_clusters.rst",
+            category="5 Cells",
+            labels={"Result": "Clusters by patient and batch: {branch}"},
+        ),
+        svg="<results>/draw_clusters/{branch}.svg",
+    log:
+        "<logs>/draw_clusters/{branch}.log",
+    benchmark:
+        "<benchmarks>/draw_clusters/{branch}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_clusters", within=config),
+        study=PLAN.study,
+        code=code_of("draw_clusters"),
+    script:
+        "../../scripts/draw_clusters.py"
+
+
+rule draw_stability:
+    input:
+        stability="<results>/cluster_cells/{branch}.stability.tsv",
+        jaccard="<results>/cluster_cells/{branch}.jaccard.tsv",
+    output:
+        png=report(
+            "<results>/draw_stability/{branch}.png",
+            caption="../report/draw_stability.rst",
+            category="5 Cells",
+            labels={"Result": "Stability of clusters: {branch}"},
+        ),
+        svg="<results>/draw_stability/{branch}.svg",
+    log:
+        "<logs>/draw_stability/{branch}.log",
+    benchmark:
+        "<benchmarks>/draw_stability/{branch}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_stability", within=config),
+        study=PLAN.study | {"stages": {"cluster_cells": config["cluster_cells"]}},
+        code=code_of("draw_stability"),
+    script:
+        "../../scripts/draw_stability.py"
+
+
 rule measure_markers:
     input:
         counts="<results>/merge_samples/counts.h5ad",
@@ -445,6 +508,118 @@ rule draw_quality:
         "../../scripts/draw_quality.py"
 
 
+rule draw_identity:
+    input:
+        samples="<results>/check_identity/samples.tsv",
+        clones="<results>/check_identity/clones.tsv",
+        donor_cells="<results>/check_identity/donor_cells.tsv",
+    output:
+        figures(
+            "draw_identity",
+            {"identity": "all samples"},
+            "6 Quality",
+            "Sex genes, shared clones, donor cells",
+        ),
+    log:
+        "<logs>/draw_identity.log",
+    benchmark:
+        "<benchmarks>/draw_identity.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_identity", within=config),
+        study=PLAN.study,
+        definition=lookup("check_identity", within=config),
+        code=code_of("draw_identity"),
+    script:
+        "../../scripts/draw_identity.py"
+
+
+rule draw_annotators:
+    input:
+        confusion="<results>/compare_annotators/confusion.tsv",
+        agreement="<results>/compare_annotators/agreement.tsv",
+    output:
+        png=report(
+            "<results>/draw_annotators/annotators.png",
+            caption="../report/draw_annotators.rst",
+            category="5 Cells",
+            labels={"Result": "Agreement of annotators"},
+        ),
+        svg="<results>/draw_annotators/annotators.svg",
+    log:
+        "<logs>/draw_annotators.log",
+    benchmark:
+        "<benchmarks>/draw_annotators.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_annotators", within=config),
+        study=PLAN.study,
+        code=code_of("draw_annotators"),
+    script:
+        "../../scripts/draw_annotators.py"
+
+
+rule draw_tracks:
+    input:
+        clones="<results>/track_clones/{source}/clones.tsv.gz",
+        pairs="<results>/track_clones/{source}/pairs.tsv",
+    output:
+        figures(
+            "draw_tracks",
+            {"{source}": "{source}"},
+            "4 T-cell clones",
+            "Clones from visit to visit",
+        ),
+    log:
+        "<logs>/draw_tracks/{source}.log",
+    benchmark:
+        "<benchmarks>/draw_tracks/{source}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_tracks", within=config),
+        study=PLAN.study,
+        code=code_of("draw_tracks"),
+    script:
+        "../../scripts/draw_tracks.py"
+
+
+rule draw_repertoires:
+    input:
+        overlap="<results>/measure_overlap/overlap.tsv",
+        usage="<results>/measure_usage/usage.tsv",
+        design="<results>/check_inputs/design.tsv",
+    output:
+        figures(
+            "draw_repertoires",
+            {"overlap_usage": "all samples"},
+            "4 T-cell clones",
+            "Overlap and gene usage of bulk repertoires",
+        ),
+    log:
+        "<logs>/draw_repertoires.log",
+    benchmark:
+        "<benchmarks>/draw_repertoires.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_repertoires", within=config),
+        study=PLAN.study,
+        code=code_of("draw_repertoires"),
+    script:
+        "../../scripts/draw_repertoires.py"
+
+
 TARGETS = [
     rules.report_cohort.output,
     rules.draw_cohort.output,
@@ -456,9 +631,22 @@ if HAS_GEX:
         rules.draw_composition.output,
         rules.export_h5ad.output,
         expand(
-            [rules.draw_cells.output.png, rules.draw_markers.output.png], branch=MAPS
+            [
+                rules.draw_cells.output.png,
+                rules.draw_markers.output.png,
+                rules.draw_stability.output.png,
+            ],
+            branch=MAPS,
         ),
+        expand(rules.draw_clusters.output.png, branch=BRANCHES),
+        rules.draw_annotators.output,
     ]
+if HAS_BULK:
+    TARGETS += [rules.draw_repertoires.output, rules.measure_usage.output]
+if TRACKED:
+    TARGETS += [expand(rules.draw_tracks.output, source=TRACKED)]
+if HAS_CELLS:
+    TARGETS += [rules.draw_identity.output]
 if HAS_TCR:
     TARGETS += [rules.draw_clonotypes.output, rules.draw_expansion.output]
 if CONTRASTS:

@@ -1,0 +1,15 @@
+"""Rule classify_cells: what a reference would call each cell."""
+
+from immune_landscape.job import running
+
+with running(snakemake) as log:
+    from immune_landscape.classify_cells import classify_cells
+    from immune_landscape.references import reference_of
+    from immune_landscape.store import read_stage, write_table
+
+    reference = reference_of(snakemake.params.study["reference"], snakemake.input.reference)
+    counts = read_stage(snakemake.input.counts, stage="merge_samples")
+    clusters = read_stage(snakemake.input.clusters, stage="cluster_cells")
+    votes = classify_cells(counts, clusters, reference, snakemake.params.seed, **snakemake.params.settings)
+    log.info("%s", votes["label"].value_counts().to_dict())
+    write_table(votes.reset_index(), snakemake.output.votes)

@@ -1,0 +1,121 @@
+"""The part of the summary page that tells how cells got their names, and whose cells they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from immune_landscape.cell_types import name_of
+from immune_landscape.display_text import counted, shown, shown_parent
+from immune_landscape.html_parts import Html, bullets, join, table, tag
+
+ANNOTATORS = {
+    "markers": "markers of the cell",
+    "by_cluster": "markers of its cluster",
+    "reference": "reference",
+    "receptor": "receptor",
+    "consensus": "consensus",
+}
+"""Annotator -> what it goes by."""
+
+FLAGGED = "flagged"
+"""Verdict on a sample that may be another patient's."""
+
+
+def agreement_section(agreement: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    """Write how far the annotators agree.
+
+    Parameters
+    ----------
+    agreement
+        Table ``agreement`` of `compare_annotators.compare_annotators`.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html
+        One row per level, branch and pair of annotators.
+    """
+    rows = [
+        [
+            f"{shown_parent(study, str(row['branch']))}: {row['level']}",
+            f"{_witness(row['annotator_a'])} and {_witness(row['annotator_b'])}",
+            f"{row['cells']:,.0f}",
+            "–" if pd.isna(row["agree"]) else f"{row['agree']:.1%}",
+            "–" if pd.isna(row["kappa"]) else f"{row['kappa']:.2f}",
+        ]
+        for row in agreement.to_dict("records")
+    ]
+    return table(["Labels", "Annotators", "Cells that both name", "Agree", "Kappa"], rows, numbers=(2, 3, 4))
+
+
+def cluster_section(clusters: pd.DataFrame, anchors: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    """Write what each cluster of a branch is called, what it resembles, and which anchors found no cluster.
+
+    Parameters
+    ----------
+    clusters
+        As `name_clusters.name_clusters` returns.
+    anchors
+        Of the branch, as `annotate_subsets.annotate_subsets` returns.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html
+        A table, and a sentence for anchors without a match.
+    """
+    rows = [
+        [
+            row["name"],
+            shown(study, str(row["subset"])),
+            f"{row['cells']:,.0f}",
+            "no state" if pd.isna(row["state"]) or not row["state"] else name_of(str(row["state"])),
+            "–" if pd.isna(row["similarity"]) else f"{row['similarity']:.2f}",
+            "–" if pd.isna(row["margin"]) else f"{row['margin']:.2f}",
+            f"{row['patients']:.0f}",
+            "" if pd.isna(row["flag"]) else str(row["flag"]),
+        ]
+        for row in clusters.to_dict("records")
+    ]
+    names = ["Cluster", "Subset", "Cells", "Nearest published state", "Similarity", "Margin", "Patients", "Flag"]
+    missing = anchors.loc[anchors["cluster"].fillna("") == "", "subset"]
+    text = f"No match: {', '.join(shown(study, str(name)) for name in missing)}." if len(missing) else ""
+    return join([table(names, rows, numbers=(2, 4, 5, 6)), tag("p", text, class_="small") if text else None])
+
+
+def identity_section(samples: pd.DataFrame, donor_cells: pd.DataFrame | None, study: Mapping[str, Any]) -> Html:
+    """Write which samples may be another patient's, and whether cells of a donor could be told.
+
+    Parameters
+    ----------
+    samples
+        Table ``samples`` of `check_identity.check_identity`.
+    donor_cells
+        Its table ``donor_cells``; None where it was not looked for.
+    study
+        Facts of the cohort.
+
+    Returns
+    -------
+    Html
+        Counts of verdicts, and one line per sample with an alarm.
+    """
+    counts = samples["verdict"].value_counts()
+    lines = [f"{counted(int(count), 'sample')}: {verdict}" for verdict, count in counts.items()]
+    alarms = samples[samples["verdict"] == FLAGGED]
+    lines += [f"{row['sample']}: {row['note']}" for row in alarms.to_dict("records")]
+    parts: list[Html | None] = [bullets(lines)]
+    if donor_cells is not None and not donor_cells.empty:
+        told = donor_cells["verdict"].value_counts()
+        text = "; ".join(f"{counted(int(count), 'sample')} {verdict}" for verdict, count in told.items())
+        parts.append(tag("p", f"Cells of the donor: {text}.", class_="small"))
+    return join(parts)
+
+
+def _witness(name: Any) -> str:
+    return ANNOTATORS.get(str(name), str(name))

@@ -1,0 +1,62 @@
+"""The part of the summary page on names and identity."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from immune_landscape.report_labels import agreement_section, cluster_section, identity_section
+
+STUDY = {"labels": {}, "visits": ["before"], "alpha": 0.05}
+
+
+def clusters_of():
+    return pd.DataFrame(
+        {
+            "cluster": ["0", "1"],
+            "name": ["c4-ZEB2", "c1-GZMK"],
+            "subset": ["nk_c4_zeb2", "nk_cd56bright"],
+            "cells": [1200, 300],
+            "state": ["", "nk_cd56bright"],
+            "similarity": [np.nan, 0.61],
+            "margin": [np.nan, 0.2],
+            "patients": [19, 3],
+            "flag": ["", "one patient"],
+        }
+    )
+
+
+def anchors_of(found):
+    return pd.DataFrame({"subset": ["nk_c4_zeb2", "nk_c5_il7"], "cluster": ["0", found]})
+
+
+def test_an_anchor_without_a_cluster_is_told():
+    text = str(cluster_section(clusters_of(), anchors_of(""), STUDY))
+    assert "No match: NK c5-IL7." in text
+    assert "one patient" in text
+    assert "no state" in text
+    assert "0.61" in text
+
+
+def test_nothing_is_said_of_anchors_when_all_have_a_cluster():
+    assert "No match" not in str(cluster_section(clusters_of(), anchors_of("1"), STUDY))
+
+
+@pytest.mark.parametrize(("share", "kappa", "expected"), [(0.9321, 0.874, "93.2%"), (np.nan, np.nan, "–")])
+def test_agreement_is_a_share_of_the_cells_that_both_name(share, kappa, expected):
+    row = {"level": "subset", "branch": "t", "annotator_a": "markers", "annotator_b": "receptor", "cells": 1234}
+    text = str(agreement_section(pd.DataFrame([{**row, "agree": share, "kappa": kappa}]), STUDY))
+    assert expected in text
+    assert "1,234" in text
+    assert "markers of the cell and receptor" in text
+    assert ("0.87" in text) is not np.isnan(kappa)
+
+
+def test_flagged_samples_are_named_with_the_reason():
+    samples = pd.DataFrame(
+        {"sample": ["p1_v1", "p2_v1"], "verdict": ["agrees", "flagged"], "note": ["", "male genes, female on the sheet"]}
+    )
+    text = str(identity_section(samples, None, STUDY))
+    assert "p2_v1: male genes, female on the sheet" in text
+    assert "p1_v1" not in text
+    donors = pd.DataFrame({"verdict": ["cannot be determined"] * 2})
+    assert "Cells of the donor: 2 samples cannot be determined." in str(identity_section(samples, donors, STUDY))
