@@ -9,7 +9,7 @@ from immune_landscape.draw_stability import draw_stability
 from immune_landscape.schemas import fill_defaults, load_schema
 from immune_landscape.stability import JACCARD_COLUMNS, STABILITY_COLUMNS
 
-SETTINGS = fill_defaults(load_schema("settings/cluster_cells"), {})
+SETTINGS = fill_defaults(load_schema("settings/cluster_cells"), {"resolution": {"t": 2.0}})
 STUDY = made.STUDY | {"stages": {"cluster_cells": SETTINGS}}
 
 

@@ -1,5 +1,7 @@
 """Files besides the sheets: found, checked, and told with all other problems."""
 
+import pickle
+
 import pytest
 from cohort_folders import SOUND_YAML, write_cohort
 
@@ -47,7 +49,7 @@ def test_a_reference_that_is_not_there_stops_the_plan(tmp_path):
 
 def test_a_reference_with_another_checksum_is_never_opened(tmp_path):
     folder = write_cohort(tmp_path / "c", yaml=SOUND_YAML + REFERENCE)
-    folder.joinpath("model.pkl").write_bytes(b"not a pickle")
+    folder.joinpath("model.pkl").write_bytes(pickle.dumps({}))
     found = further_problems(read_cohort(folder))
     assert [problem.column for problem in found] == ["reference.file"]
     assert "sha256" in found[0].message

@@ -62,7 +62,7 @@ def test_table_round_trip_keeps_codes_as_text(tmp_path):
             "sample": ["007", "1e5", "NA"],
             "value": [0.1, np.nan, 3.0],
             "note": ["", "x", ""],
-            "flag": [True, False, True],
+            "kept": [True, False, True],
         }
     )
     for name in ("t.tsv", "t.tsv.gz"):
@@ -71,7 +71,7 @@ def test_table_round_trip_keeps_codes_as_text(tmp_path):
         assert again["sample"].tolist() == ["007", "1e5", "NA"]
         assert again["value"].tolist() == pytest.approx([0.1, np.nan, 3.0], nan_ok=True)
         assert again["note"].tolist() == ["", "x", ""]
-        assert again["flag"].tolist() == [True, False, True]
+        assert again["kept"].tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("name", ["t.tsv", "t.tsv.gz"])
