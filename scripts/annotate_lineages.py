@@ -5,7 +5,6 @@ from immune_landscape.job import running
 with running(snakemake) as log:
     from immune_landscape.annotate_lineages import annotate_lineages
     from immune_landscape.cell_types import types_of
-    from immune_landscape.consensus import WITNESSES
     from immune_landscape.level_scores import coverage_of
     from immune_landscape.store import read_stage, read_table, write_table
 
@@ -15,5 +14,5 @@ with running(snakemake) as log:
     said = [read_table(path, index="cell") if path else None for path in (given.votes, given.receptors)]
     lineages = annotate_lineages(counts, *maps, tissues, *said, **snakemake.params.settings)
     log.info("%s", lineages["lineage"].value_counts().to_dict())
-    write_table(lineages.reset_index(), snakemake.output.cells, WITNESSES)
+    write_table(lineages.reset_index(), snakemake.output.cells)
     write_table(coverage_of(types_of("lineage", tissues=tissues), counts.var_names), snakemake.output.markers)

@@ -11,9 +11,6 @@ import pandas as pd
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-WITNESSES = ("markers", "by_cluster", "reference", "receptor", "state")
-"""Columns of text that may be empty throughout."""
-
 STRICT = 2.0
 """Where witnesses are tied, the cell's own markers decide with a lead of this many times the least one."""
 

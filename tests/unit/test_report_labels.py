@@ -52,9 +52,8 @@ def test_agreement_is_a_share_of_the_cells_that_both_name(share, kappa, expected
 
 
 def test_flagged_samples_are_named_with_the_reason():
-    samples = pd.DataFrame(
-        {"sample": ["p1_v1", "p2_v1"], "verdict": ["agrees", "flagged"], "note": ["", "male genes, female on the sheet"]}
-    )
+    notes = ["", "male genes, female on the sheet"]
+    samples = pd.DataFrame({"sample": ["p1_v1", "p2_v1"], "verdict": ["agrees", "flagged"], "note": notes})
     text = str(identity_section(samples, None, STUDY))
     assert "p2_v1: male genes, female on the sheet" in text
     assert "p1_v1" not in text

@@ -7,7 +7,8 @@ GEX = {
     *("load_samples", "filter_cells", "find_doublets", "merge_samples", "reduce_cells", "cluster_cells"),
     *("annotate_lineages", "annotate_subsets", "define_labels", "measure_composition", "compare_composition"),
     *("name_clusters", "compare_annotators", "check_identity", "draw_annotators", "draw_clusters", "draw_identity"),
-    *("draw_stability", "measure_markers", "draw_markers", "draw_cells", "draw_quality", "draw_composition", "export_h5ad"),
+    *("draw_stability", "measure_markers", "draw_markers", "draw_cells"),
+    *("draw_quality", "draw_composition", "export_h5ad"),
 }
 GEX_COMPARED = {
     *("measure_quality", "measure_expression", "compare_expression", "model_expression", "draw_expression"),
@@ -29,8 +30,10 @@ SHEETS = {"measure_populations", "load_measures"}
 FULL_GEX = GEX | GEX_COMPARED | COMPARED
 # Three jobs each for all cells and the branches, two for the branches alone or the parts of the samples.
 JOBS = {
-    **dict.fromkeys(("reduce_cells", "cluster_cells", "draw_cells", "measure_markers", "draw_markers", "draw_stability"), 3),
-    **dict.fromkeys(("load_samples", "filter_cells", "find_doublets", "annotate_subsets", "name_clusters", "draw_clusters"), 2),
+    **dict.fromkeys(("reduce_cells", "cluster_cells", "draw_stability", "draw_cells"), 3),
+    **dict.fromkeys(("measure_markers", "draw_markers"), 3),
+    **dict.fromkeys(("load_samples", "filter_cells", "find_doublets"), 2),
+    **dict.fromkeys(("annotate_subsets", "name_clusters", "draw_clusters"), 2),
 }
 
 
@@ -40,7 +43,8 @@ def jobs_of(rules):
     count = len(layers & rules)
     by_layer = {"compare_values": count + ("score_signatures" in rules), "draw_values": count}
     # Clones of cells and of bulk repertoires are followed apart; receptors speak of cells only where cells are named.
-    by_layer |= dict.fromkeys(("track_clones", "draw_tracks"), ("load_receptors" in rules) + ("load_repertoires" in rules))
+    sources = len({"load_receptors", "load_repertoires"} & rules)
+    by_layer |= dict.fromkeys(("track_clones", "draw_tracks"), sources)
     also = {"witness_receptors"} if {"load_receptors", "annotate_lineages"} <= rules else set()
     return {rule: by_layer.get(rule, JOBS.get(rule, 1)) for rule in rules | also}
 
