@@ -15,12 +15,13 @@ from immune_landscape.display_text import (
     interval_name,
     patients_of,
     reach_of,
+    sentence,
     shown_feature,
     shown_layer,
     shown_parent,
 )
 from immune_landscape.draw_contrasts import question_of
-from immune_landscape.html_parts import Html, frame_table, interval_bar, join, table, tag
+from immune_landscape.html_parts import Html, interval_bar, join, table, tag
 from immune_landscape.verdicts import verdict_of
 
 NO_FINDING = "none significant after correction, which does not show that there is no difference"
@@ -231,5 +232,36 @@ def expression_section(subsets: pd.DataFrame, study: Mapping[str, Any]) -> Html:
     Html
         The table, with display names.
     """
-    named = subsets.assign(subset=[shown_parent(study, str(name)) for name in subsets["subset"]])
-    return frame_table(named, limit=200)
+    parts = [
+        join([tag("h3", sentence(question_of(rows, study))), _expression_table(rows, study)])
+        for _, rows in subsets.groupby("contrast", sort=False)
+    ]
+    text = "Inflation is that of the p values, and under permuted patients 1 where a test is calibrated."
+    return join([tag("p", text, class_="small"), *parts])
+
+
+def _expression_table(rows: pd.DataFrame, study: Mapping[str, Any]) -> Html:
+    """Write one line per subset; what was not tested is named below."""
+    tested = rows[rows["status"] == "tested"]
+    lines = [
+        [
+            shown_parent(study, str(row["subset"])),
+            patients_of(row),
+            f"{row['genes']:,.0f}",
+            f"{row['found']:,.0f}",
+            f"{row['found_carried']:,.0f}",
+            f"{row['null_mean_found']:.2f}",
+            f"{row['inflation']:.2f}",
+            f"{row['null_inflation']:.2f}",
+            "yes" if str(row["calibrated"]) == "True" else "no",
+        ]
+        for row in tested.to_dict("records")
+    ]
+    names = ["Subset", "n", "Genes", f"FDR < {rows['fdr'].iloc[0]:g}", "carried by one patient"]
+    names += ["found under permuted patients", "Inflation", "permuted", "Calibrated"]
+    left = [shown_parent(study, str(name)) for name in rows.loc[rows["status"] != "tested", "subset"]]
+    return join([table(names, lines, numbers=range(1, 8)), _not_tested(left)])
+
+
+def _not_tested(names: list[str]) -> Html | None:
+    return tag("p", f"Not tested for want of patients or cells: {', '.join(names)}.", class_="small") if names else None

@@ -296,3 +296,17 @@ def test_versions_are_those_installed():
     table = software_versions().set_index("package")["version"]
     assert table["pandas"] == pd.__version__
     assert table["numpy"] == np.__version__
+
+
+def test_expression_tells_calibration_and_what_was_not_tested():
+    facts = {"contrast": "response_change", "estimand": "response_by_visit", "family": "primary", "fdr": 0.05}
+    groups = {"group_a": "responder", "group_b": "non_responder"}
+    tested = {"n_a": 6, "n_b": 11, "genes": 2157, "found": 33, "found_carried": 2, "null_mean_found": 0.05}
+    tested |= {"inflation": 1.53, "null_inflation": 0.99, "calibrated": False, "status": "tested", "subset": "treg"}
+    open_row = dict.fromkeys(tested, np.nan) | {"status": "not_testable", "subset": "cd4_ctl"}
+    subsets = pd.DataFrame([facts | groups | tested, facts | groups | open_row])
+    page = page_of(tables_of() | {"expression": subsets})
+    assert "Not tested for want of patients or cells: CD4 CTL." in page
+    row = page[page.index(">Treg<", page.index("Gene expression by subset")) :].split("</tr>")[0]
+    for text in ("6 / 11", "2,157", ">33<", ">2<", "0.05", "1.53", "0.99", ">no<"):
+        assert text in row, text
