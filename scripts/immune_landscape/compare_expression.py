@@ -149,7 +149,7 @@ def compare_expression(
 
     `loo_low` to `loo_high` is the range of the effect when one patient is left out, `loo_flips` the number of patients
     without whom p is on the other side of the level, `loo_patient` the one without whom the effect differs most. A
-    gene found that without one patient has half the effect or less, or no p at or below the level, is noted as carried
+    gene found that without one patient has half the effect or less, or no p below the level, is noted as carried
     by that patient.
 
     Sets of genes are tested against the same permuted cohorts (`set_effects.set_effects`), and the effects of the
@@ -367,7 +367,7 @@ def _influence(panel: Panel, result: Moderated, found: np.ndarray, alpha: float)
     if not fitted.any():
         return {"carried": np.full(len(found), "", dtype=object)}
     moved = np.abs(effects - result.effect)
-    # Without a fit there is no p at or below the level: a finding that needs the patient is carried.
+    # Without a fit there is no p below the level: a finding that needs the patient is carried.
     held = p < alpha
     lost = found & ~(held & (effects / result.effect >= CARRIED))
     first_lost = names[np.argmax(lost, axis=0)]

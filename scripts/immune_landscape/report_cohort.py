@@ -374,7 +374,7 @@ def _definitions(study: Mapping[str, Any]) -> Html:
         interval: "Effects that the permutation test does not reject; ∞: no finite bound can be excluded.",
         "p": "Two-sided, from a studentised difference permuted over patients; never 0.",
         "p maxT": "p corrected for all tests of the family (Westfall and Young). "
-        f"A row is called associated at {alpha:g} or below.",
+        f"A row is called associated below {alpha:g}.",
         "Flips": "Patients without whom p lies on the other side of the level: a finding that hangs on few patients "
         "has as many flips.",
         "Underpowered": "Below the minimum detectable effect of one test with these patients. "

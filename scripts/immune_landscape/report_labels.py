@@ -69,23 +69,28 @@ def cluster_section(clusters: pd.DataFrame, anchors: pd.DataFrame, study: Mappin
     Html
         A table, and a sentence for anchors without a match.
     """
+    has_states = clusters["state"].fillna("").ne("").any()
     rows = [
         [
             row["name"],
             shown(study, str(row["subset"])),
             f"{row['cells']:,.0f}",
-            "no state" if pd.isna(row["state"]) or not row["state"] else name_of(str(row["state"])),
-            "–" if pd.isna(row["similarity"]) else f"{row['similarity']:.2f}",
-            "–" if pd.isna(row["margin"]) else f"{row['margin']:.2f}",
+            *(_state(row) if has_states else []),
             f"{row['patients']:.0f}",
             "" if pd.isna(row["flag"]) else str(row["flag"]),
         ]
         for row in clusters.to_dict("records")
     ]
-    names = ["Cluster", "Subset", "Cells", "Nearest published state", "Similarity", "Margin", "Patients", "Flag"]
+    states = ["Nearest published state", "Similarity", "Margin"] if has_states else []
+    names = ["Cluster", "Subset", "Cells", *states, "Patients", "Flag"]
     missing = anchors.loc[anchors["cluster"].fillna("") == "", "subset"]
     text = f"No match: {', '.join(shown(study, str(name)) for name in missing)}." if len(missing) else ""
-    return join([table(names, rows, numbers=(2, 4, 5, 6)), tag("p", text, class_="small") if text else None])
+    return join(
+        [
+            table(names, rows, numbers=(2, 4, 5, 6) if has_states else (2, 3)),
+            tag("p", text, class_="small") if text else None,
+        ]
+    )
 
 
 def identity_section(samples: pd.DataFrame, donor_cells: pd.DataFrame | None, study: Mapping[str, Any]) -> Html:
@@ -115,6 +120,12 @@ def identity_section(samples: pd.DataFrame, donor_cells: pd.DataFrame | None, st
         text = "; ".join(f"{counted(int(count), 'sample')} {verdict}" for verdict, count in told.items())
         parts.append(tag("p", f"Cells of the donor: {text}.", class_="small"))
     return join(parts)
+
+
+def _state(row: Mapping[Any, Any]) -> list[str]:
+    """Write the published state that a cluster is nearest to, how near, and by how much nearer than the next."""
+    state = "no state" if pd.isna(row["state"]) or not row["state"] else name_of(str(row["state"]))
+    return [state, *("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in ("similarity", "margin"))]
 
 
 def _witness(name: Any) -> str:

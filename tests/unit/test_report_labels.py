@@ -37,6 +37,13 @@ def test_an_anchor_without_a_cluster_is_told():
     assert "0.61" in text
 
 
+def test_a_branch_without_published_states_has_no_column_of_them():
+    clusters = clusters_of().assign(state="", similarity=np.nan, margin=np.nan)
+    text = str(cluster_section(clusters, anchors_of("1"), STUDY))
+    assert "published state" not in text
+    assert text.count("<td") == 5 * len(clusters)
+
+
 def test_nothing_is_said_of_anchors_when_all_have_a_cluster():
     assert "No match" not in str(cluster_section(clusters_of(), anchors_of("1"), STUDY))
 
