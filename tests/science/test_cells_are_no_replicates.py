@@ -17,15 +17,25 @@ TESTING = re.compile(r"scipy\.(stats|special)|statsmodels|lifelines|pydeseq2|pin
 CELLS = re.compile(r"scanpy|anndata|mudata|scirpy|h5py|igraph|rapids_singlecell")
 CALLS = re.compile(r"rank_genes_groups|pvals(_adj)?|ttest\w*|mannwhitneyu|ranksums|wilcoxon|kruskal|f_oneway|ks_2samp")
 UNITS = {
+    "ambient": "no test: upper limit of a share of molecules",
+    "anchors": "no test: ranks genes of a cluster by their rank sum",
+    "clone_tracking": "templates or cells of one clone of one patient, corrected within the patient",
     "compare_expression": "patients, from sums of counts",
+    "donor_cells": "no test: interval of a share of cells of one sample",
+    "donor_share": "no test: interval of a share of cells of one sample",
     "estimates": "power of a t test between patients",
     "expression_null": "patients, labels permuted",
     "measure_endpoints": "patients, share with response",
     "merge_contrasts": "no test: corrects p values of patients",
+    "mixed_models": "samples, with patients as random intercepts",
     "model_composition": "samples, with patients as blocks",
     "model_expression": "samples, with patients as blocks",
+    "model_visits": "samples, with patients as random intercepts",
     "moderated_t": "patients",
     "pseudobulk": "no test: ranks",
+    "rarefaction": "no test: expected clonotypes of a subsample",
+    "sample_coverage": "no test: share of a repertoire that was seen",
+    "set_effects": "patients, labels permuted",
     "shrinkage": "no test: shrinks effects between patients",
     "survival": "patients, time to event",
 }
