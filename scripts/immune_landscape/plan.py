@@ -104,14 +104,14 @@ class Plan:
         return _without_sections(self.cohort.config)
 
     @property
-    def origins(self) -> list[str]:
-        """Sheet that tells cells of the patient from cells of a donor, where there is one."""
-        return [path for path in [find_origins(self.cohort)] if path]
+    def origins(self) -> str:
+        """Sheet that tells cells of the patient from cells of a donor; empty without one."""
+        return find_origins(self.cohort)
 
     @property
-    def reference(self) -> list[str]:
-        """File of the reference that cohort.yaml names, where it does."""
-        return [path for path in [find_reference(self.cohort)] if path]
+    def reference(self) -> str:
+        """File of the reference that cohort.yaml names; empty without one."""
+        return find_reference(self.cohort)
 
     def sheets(self) -> list[str]:
         """Return the tables of the cohort folder that exist."""
