@@ -8,12 +8,11 @@ with running(snakemake) as log:
     from immune_landscape.gene_counts import read_gene_counts
     from immune_landscape.store import read_table, write_table
 
-    inputs, study, settings = snakemake.input, snakemake.params.study, snakemake.params.settings
-    genes = [*settings["female_genes"], *settings["male_genes"]]
-    counts = read_gene_counts(inputs.counts, genes) if inputs.counts else None
-    cells = [read_table(inputs[name], index="cell") if inputs[name] else None for name in ("labels", "clonotypes")]
-    origins = read_origins(inputs.origins) if inputs.origins else None
-    tables = check_identity(counts, *cells, origins, read_table(inputs.design), study, **settings)
+    given, chosen = snakemake.input, snakemake.params.settings
+    counts = read_gene_counts(given.counts, chosen["female_genes"] + chosen["male_genes"]) if given.counts else None
+    cells = [read_table(given[name], index="cell") if given[name] else None for name in ("labels", "clonotypes")]
+    facts = read_origins(given.origins) if given.origins else None, read_table(given.design), snakemake.params.study
+    tables = check_identity(counts, *cells, *facts, **chosen)
     for name, table in zip(("samples", "clones", "donor_cells"), tables, strict=True):
         write_table(table, snakemake.output[name])
     log.info("samples: %s", tables[0]["verdict"].value_counts().to_dict())
