@@ -227,6 +227,7 @@ def label_statistic(values: Floats, plan: LabelPlan, studentise: bool = True) ->
     count_a = int(plan.is_a.sum())
 
     def compute(labels: Floats) -> Floats:
+        """Return the difference of the groups under each labeling, (labelings, features)."""
         return _two_group(labels, scaled, squares, count_a, studentise)
 
     own = centre_within(plan.is_a[:, None].astype(float), plan.blocks)
@@ -259,6 +260,7 @@ def sign_statistic(values: Floats, plan: SignPlan, studentise: bool = True) -> S
     scaled = values / unit
 
     def compute(signs: Floats) -> Floats:
+        """Return the mean under each signing, (signings, features)."""
         return _one_group(signs, scaled, studentise)
 
     return Statistic(plan, values.mean(axis=0), np.ones_like(unit) if studentise else unit, compute)

@@ -101,10 +101,8 @@ def simulate_cohort(
         Mean share of ambient RNA in a droplet.
     donor_nk_fraction
         Share of NK cells at treated visits that descend from the infused product.
-    batch_sd
-        SD of a gene's log change between batches.
-    patient_sd, change_sd
-        SD of a type's log abundance between patients, and of a sample around its patient.
+    batch_sd, patient_sd, change_sd
+        SD of a gene's log change between batches; of a type's log abundance between patients, and within a patient.
     absent_types
         Cell types that nobody has, to see that what is not there is not found.
     treated_visits

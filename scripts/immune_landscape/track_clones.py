@@ -57,6 +57,7 @@ class _Pair:
 
     @property
     def smaller(self) -> int:
+        """Templates or cells of the smaller of the two samples."""
         return int(min(self.before.sum(), self.after.sum()))
 
 
