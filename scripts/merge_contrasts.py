@@ -3,7 +3,8 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.merge_contrasts import LAYERS, merge_contrasts
+    from immune_landscape.layers import LAYERS
+    from immune_landscape.merge_contrasts import merge_contrasts
     from immune_landscape.store import read_table, write_table
 
     given = {name: read_table(path) for name, path in snakemake.input.items() if path}

@@ -17,23 +17,15 @@ from immune_landscape.contrast_engine import (
     null_table,
 )
 from immune_landscape.contrast_tests import ContrastSettings, contrasts_table
+from immune_landscape.layers import LAYERS
 from immune_landscape.patient_groups import PatientGroups, PatientValues, compared_patients
 from immune_landscape.seeds import seed_of
+from immune_landscape.tracked_contrasts import tracked_contrasts
 
 DIFFERENCE_COLUMNS = [
     "contrast", "parent", "feature", "patient", "group", "before", "after", "difference",
     "before_low", "before_high", "after_low", "after_high", "unit",
 ]  # fmt: skip
-LEFT_OUT = {
-    "expansion": "receptor cells",
-    "repertoires": "templates",
-    "signatures": "cells",
-    "populations": "the gate",
-    "measures": "a value",
-    "quality": "a value",
-}
-"""Layer -> what a patient without a value lacks."""
-
 TOO_SPARSE = "too sparse: "
 """How a values table begins its note on a feature that was counted too seldom to be given a value."""
 
@@ -59,8 +51,7 @@ def compare_values(
     contrasts
         Contrasts of the cohort.
     layer
-        ``expansion``, ``repertoires``, ``signatures``, ``populations``, ``measures`` or ``quality``: picks the
-        declared family among the contrast's `features`.
+        Of `layers.LAYERS`: picks the declared family among the contrast's `features`.
     testing
         Level, power and number of labelings.
     seed
@@ -84,7 +75,9 @@ def compare_values(
     The effect is in the units of the values: mean of the first group minus mean of the second, of the change where the
     contrast is of changes. Groups are compared by `permutation.permute_labels`, with covariates or baseline by
     `freedman_lane.freedman_lane`, and the change in all patients is tested by `permutation.flip_signs`. A patient
-    without a value is left out and named in the note. `p_maxt` holds the error rate over the family that the contrast
+    without a value is left out and named in the note. Where the values of a layer are changes already
+    (`layers.Layer.tells_change`), contrasts of changes between groups compare them at the target, and no others are
+    answered. `p_maxt` holds the error rate over the family that the contrast
     declares for the layer, or over all its features. `mde` is in the units of `effect`, `mde_d` in standard deviations
     for one test, `mde_d_family` for the family (Bonferroni).
     """
@@ -94,7 +87,7 @@ def compare_values(
     influence: list[dict[str, Any]] = []
     null: list[dict[str, Any]] = []
     differences: list[pd.DataFrame] = []
-    for contrast in contrasts if keys else []:
+    for contrast in _answerable(contrasts, layer) if keys else []:
         groups = compared_patients(measured_design(design, values["sample"], contrast), contrast)
         numbers = groups.patient_values(_wide(values, "value", keys))
         features = [_feature(contrast, layer, key, notes.get(key, "")) for key in keys]
@@ -106,12 +99,19 @@ def compare_values(
         null += compared.null
         differences.append(_differences(values, keys, numbers, groups, contrast))
     filled = [table for table in differences if len(table)]
+    estimands = {contrast["name"]: contrast["estimand"] for contrast in contrasts}
+    asked = [{**row, "estimand": estimands[row["contrast"]]} for row in rows]
     return {
-        "contrasts": contrasts_table(rows, "feature"),
+        "contrasts": contrasts_table(asked, "feature"),
         "differences": pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=DIFFERENCE_COLUMNS),
         "influence": influence_table(influence, "feature"),
         "null": null_table(null),
     }
+
+
+def _answerable(contrasts: Sequence[Mapping[str, Any]], layer: str) -> Sequence[Mapping[str, Any]]:
+    """Leave to a layer whose values are changes the contrasts of changes between groups."""
+    return tracked_contrasts(contrasts) if LAYERS[layer].tells_change else contrasts
 
 
 def measured_design(design: pd.DataFrame, samples: pd.Series, contrast: Mapping[str, Any]) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def measured_design(design: pd.DataFrame, samples: pd.Series, contrast: Mapping[
 def _feature(contrast: Mapping[str, Any], layer: str, key: tuple[str, str], note: str) -> Feature:
     keys = dict(zip(("parent", "feature"), key, strict=True))
     status = "too_sparse" if note.startswith(TOO_SPARSE) else "tested"
-    notes, left_out = [note.removeprefix(TOO_SPARSE)], LEFT_OUT.get(layer, "a value")
+    notes, left_out = [note.removeprefix(TOO_SPARSE)], LAYERS[layer].lacks
     return Feature(keys, in_family(contrast, layer, *key), status, notes, left_out)
 
 

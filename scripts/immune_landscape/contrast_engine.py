@@ -19,6 +19,7 @@ from immune_landscape.contrast_tests import (
     why_untestable,
 )
 from immune_landscape.influence import leave_one_out, summarise_influence
+from immune_landscape.layers import LAYERS
 from immune_landscape.null_run import NullRun, null_findings
 from immune_landscape.patient_groups import PatientGroups, PatientValues
 
@@ -169,12 +170,12 @@ def family_of(contrast: Mapping[str, Any], layer: str) -> str:
     -------
     str
         As the contrast declares. Where a primary contrast says what its family is, layers that it leaves out are
-        secondary. The quality of samples is no hypothesis of a trial, and is exploratory.
+        secondary. A layer that is exploratory by its nature stays so unless the contrast names it.
     """
     family = str(contrast.get("family") or "primary")
     declared = {name for name, features in (contrast.get("features") or {}).items() if features}
     declared |= {"composition"} if contrast.get("subsets") else set()
-    if layer == "quality":
+    if layer not in declared and layer in LAYERS and LAYERS[layer].exploratory:
         return "exploratory"
     return "secondary" if family == "primary" and declared and layer not in declared else family
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from immune_landscape.cell_types import name_of, read_markers
+from immune_landscape.layers import LAYERS
 
 PARENTS = {"all": "All cells", "cells": "All cells", "nk": "NK cells", "t": "T cells"}
 NAMES = {
@@ -21,15 +22,8 @@ NAMES = {
     "bulk_tcr": "Bulk TCR",
     "unassigned": "Unassigned",
 }
-LAYER_NAMES = {
-    "composition": "Composition",
+LAYER_NAMES = {name: layer.name for name, layer in LAYERS.items()} | {
     "expression": "Gene expression",
-    "signatures": "Signatures",
-    "expansion": "Single-cell TCR",
-    "repertoires": "Bulk TCR",
-    "populations": "Gated populations",
-    "measures": "Other measures",
-    "quality": "Sample quality",
     "endpoints": "Clinical endpoints",
 }
 FEATURE_NAMES = {
@@ -54,6 +48,22 @@ FEATURE_NAMES = {
     "homeo_medium_screpertoire": "Space of medium clones (to 1 %)",
     "homeo_large_screpertoire": "Space of large clones (1 to 10 %)",
     "homeo_hyperexpanded_screpertoire": "Space of hyperexpanded clones (above 10 %)",
+    "shannon": "Shannon entropy",
+    "gini": "Gini coefficient",
+    "chao1": "Chao1 richness",
+    "d50": "D50 (clonotypes of half the repertoire)",
+    "d50_share": "D50 as share of clonotypes",
+    "inverse_simpson": "Inverse Simpson",
+    "share_new": "Share of new clones",
+    "share_persistent": "Share of persistent clones",
+    "share_lost": "Share of lost clones",
+    "share_expanded": "Share of expanded clones",
+    "share_contracted": "Share of contracted clones",
+    "clones_new": "New clones",
+    "clones_lost": "Lost clones",
+    "clones_persistent": "Persistent clones",
+    "clones_expanded": "Expanded clones",
+    "clones_contracted": "Contracted clones",
     "cells_kept": "Cells kept",
     "share_kept": "Share of cells kept",
     "doublet_share": "Share of doublets",

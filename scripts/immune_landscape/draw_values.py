@@ -22,20 +22,14 @@ from immune_landscape.display_text import (
 )
 from immune_landscape.draw_contrasts import question_of
 from immune_landscape.figures import empty_figure, new_figure, styled
+from immune_landscape.layers import LAYERS
 from immune_landscape.palette import group_styles
 from immune_landscape.panels import paired_patients, panel_heading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUBSAMPLED = "2.5-97.5 % of random draws to one depth: the spread due to subsampling alone, not to patients"
-BARS = {
-    "expansion": SUBSAMPLED,
-    "repertoires": SUBSAMPLED,
-    "populations": "95 % interval of counting events alone",
-}
-"""Layer -> what the interval of a measurement is."""
-
+NOT_ASKED = "The numbers of this layer cannot answer this contrast: they exist for changes between two visits alone."
 WIDTH = 2.85
 NAME_LENGTH = 27
 """Characters of a panel's name that fit above it in a line."""
@@ -72,10 +66,13 @@ def draw_values(
         Contrast -> figure.
     """
     drawn = {}
-    for contrast, rows in contrasts.groupby("contrast", sort=False):
-        facts = facts_of(study, str(contrast))
-        values = differences[differences["contrast"] == contrast]
-        drawn[str(contrast)] = _draw_contrast(values, rows, facts, study, layer, columns, most)
+    for facts in study["contrasts"]:
+        name = str(facts["name"])
+        values, rows = (table[table["contrast"] == name] for table in (differences, contrasts))
+        if rows.empty:
+            drawn[name] = empty_figure(f"{shown_layer(layer)}: {shown(study, name)}", NOT_ASKED, study)
+        else:
+            drawn[name] = _draw_contrast(values, rows, facts, study, layer, columns, most)
     return drawn
 
 
@@ -130,9 +127,10 @@ def _draw_contrast(
     )
     panels = figure.subplots(count, columns, squeeze=False).ravel()
     styles = group_styles(groups_of(chosen.iloc[0].to_dict()))
+    levels = levels_of(facts)[-1:] if LAYERS[layer].tells_change else levels_of(facts)
     for axes, name, row in zip(panels, names, chosen.to_dict("records"), strict=False):
         own = values[(values["parent"] == row["parent"]) & (values["feature"] == row["feature"])]
-        paired_patients(axes, own, styles, levels_of(facts), study, intervals=True)
+        paired_patients(axes, own, styles, levels, study, intervals=True)
         panel_heading(axes, name, row)
         unit = own["unit"].dropna().astype(str)
         axes.set_ylabel(clip_text(unit.iloc[0], 26) if len(unit) else "", fontsize=7.5)
@@ -165,5 +163,5 @@ def _footnote(values: pd.DataFrame, layer: str, study: Mapping[str, Any]) -> str
     text += "missing outside it."
     bounds = ["before_low", "before_high", "after_low", "after_high"]
     if values[bounds].notna().any(axis=None):
-        text += f" Bars: {BARS.get(layer, 'interval of the measurement')}."
+        text += f" Bars: {LAYERS[layer].interval or 'interval of the measurement'}."
     return text

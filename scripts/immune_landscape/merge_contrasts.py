@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from immune_landscape.layers import LAYERS
+
 COLUMNS = [
     *("layer", "contrast", "estimand", "family", "parent", "feature", "group_a", "group_b", "n_a", "n_b"),
     *("effect", "unit", "ci_low", "ci_high", "p", "p_maxt", "p_holm", "fdr", "sd", "mde", "mde_d"),
     *("mde_d_family", "labelings", "min_p"),
     *("loo_low", "loo_high", "loo_flips", "status", "note"),
 ]
-LAYERS = ("composition", "expansion", "repertoires", "signatures", "populations", "measures", "quality")
 LOG_RATIO = "log ratio"
 """Unit of composition: difference of centred log ratios, natural logarithm."""
 
@@ -41,15 +42,14 @@ def merge_contrasts(
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, layers in the order of `LAYERS`, rows of a layer in their own order. ``p_holm`` is given for the
+        `COLUMNS`, layers in the order of `layers.LAYERS`, rows of a layer in their own order. ``p_holm`` is given for the
         rows of a primary family, ``fdr`` for all others that were tested.
 
     Notes
     -----
     ``p_maxt`` holds the error rate within a layer. A primary family may span layers: ``p_holm`` is Holm's correction
     of ``p`` over all of its tested rows in one contrast. Where a contrast declares what its family is, the layers that
-    it leaves out are no part of it. The quality of samples is no hypothesis of a trial, and never is. All other tested
-    rows have ``fdr``, Benjamini and Hochberg's false discovery rate within contrast, layer and family.
+    it leaves out are no part of it, and an exploratory layer is only where it is named. All other tested rows have ``fdr``, Benjamini and Hochberg's false discovery rate within contrast, layer and family.
 
     References
     ----------
@@ -87,7 +87,7 @@ def _in_primary(merged: pd.DataFrame, contrasts: Sequence[Mapping[str, Any]]) ->
     declared = {str(contrast["name"]): _declared_layers(contrast) for contrast in contrasts}
     pairs = zip(merged["contrast"], merged["layer"], strict=True)
     covered = [not declared.get(str(name)) or layer in declared[str(name)] for name, layer in pairs]
-    member = merged["family"].eq("primary") & merged["p_maxt"].notna() & merged["layer"].ne("quality")
+    member = merged["family"].eq("primary") & merged["p_maxt"].notna()
     return member & pd.Series(covered, index=merged.index, dtype=bool)
 
 

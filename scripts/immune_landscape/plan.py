@@ -13,24 +13,13 @@ from immune_landscape.cohort import Cohort, examine_cohort
 from immune_landscape.config_checks import is_simulated
 from immune_landscape.errors import ProblemsError
 from immune_landscape.further_files import DONOR_CELLS, find_origins, find_reference, missing_reference
+from immune_landscape.layers import LAYERS
 from immune_landscape.schemas import section_names
 
 STUDY_KEYS = (
     *("title", "simulated", "visits", "tissues", "labels", "contrasts", "responders", "unblinded", "time_unit"),
 )
 """What figures and comparisons may know of the study, besides the design table."""
-
-
-LAYER_TABLES = {
-    "composition": ("gex", "measure_composition/composition.tsv"),
-    "expansion": ("tcr", "measure_expansion/values.tsv"),
-    "repertoires": ("bulk_tcr", "measure_repertoires/values.tsv"),
-    "signatures": ("gex", "score_signatures/values.tsv"),
-    "populations": ("populations", "measure_populations/values.tsv"),
-    "measures": ("measures", "load_measures/values.tsv"),
-    "quality": ("gex", "measure_quality/values.tsv"),
-}
-"""Layer compared between patients -> kind of data that it needs, and the table of its numbers per sample."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +57,8 @@ class Plan:
     @property
     def compared(self) -> dict[str, str]:
         """Layers that this cohort compares between patients -> their table, under the folder of the results."""
-        held = self.cohort.config["layers"]
-        return {layer: table for layer, (kind, table) in LAYER_TABLES.items() if kind in held}
+        held = {*self.cohort.config["layers"], *(["visits"] if len(self.cohort.config["visits"]) > 1 else [])}
+        return {name: layer.table for name, layer in LAYERS.items() if held.issuperset(layer.needs)}
 
     @property
     def second_sources(self) -> list[str]:

@@ -143,5 +143,14 @@ def test_nobody_measured_says_so(tables):
     assert "No patient has measured samples" in words
 
 
-def test_no_contrast_draws_nothing(tables):
-    assert draw_values(tables[0], tables[1].head(0), made.STUDY, "expansion", columns=4, most=16) == {}
+def test_a_contrast_without_rows_is_said_to_be_unanswerable(tables):
+    study = {**made.STUDY, "contrasts": [*made.STUDY["contrasts"], {**made.STUDY["contrasts"][0], "name": "other"}]}
+    figures = draw_values(*tables, study, "expansion", columns=4, most=16)
+    assert "cannot answer" in words_of(figures["other"])
+
+
+def test_changes_are_drawn_at_the_target_alone(tables):
+    [name, *_] = draw_values(*tables, made.STUDY, "tracks", columns=4, most=16).values()
+    ticks = [tick.get_text() for tick in name.axes[0].get_xticklabels()]
+    assert len(ticks) == 2
+    assert len(set(ticks)) == 1

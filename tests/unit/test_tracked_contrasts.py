@@ -25,7 +25,7 @@ def test_only_contrasts_of_groups_between_two_visits_stay():
     assert {each["estimand"] for each in found} == {"baseline"}
 
 
-def test_patients_are_compared_by_their_values_at_the_target():
+def test_patients_are_compared_by_their_values_at_the_target_under_the_question_asked():
     rng = np.random.default_rng(0)
     patients = [f"p{number}" for number in range(10)]
     design = pd.DataFrame(
@@ -39,7 +39,7 @@ def test_patients_are_compared_by_their_values_at_the_target():
     numbers = {"value": after["patient"].map(value), "low": np.nan, "high": np.nan, "unit": "fraction"}
     values = after[["sample"]].assign(parent="all", feature="share_expanded", **numbers)
     testing = ContrastSettings(alpha=0.05, power=0.8, max_exact=10_000, draws=100, intervals=False)
-    found = compare_values(values, design, tracked_contrasts([RESPONSE]), "tracks", testing, 0)["contrasts"].iloc[0]
+    found = compare_values(values, design, [RESPONSE], "tracks", testing, 0)["contrasts"].iloc[0]
     first, second = (
         [value[name] for name in patients if group[name] == label] for label in ("responder", "non_responder")
     )
@@ -49,3 +49,4 @@ def test_patients_are_compared_by_their_values_at_the_target():
     )
     assert found["p"] == pytest.approx(exact.pvalue, abs=0.02)
     assert (found["n_a"], found["n_b"]) == (4, 6)
+    assert found["estimand"] == "response_by_visit"

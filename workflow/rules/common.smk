@@ -12,7 +12,8 @@ sys.path.insert(0, str(SCRIPTS))
 
 from immune_landscape.claim_files import find_claims
 from immune_landscape.errors import ProblemsError
-from immune_landscape.plan import LAYER_TABLES, make_plan
+from immune_landscape.layers import LAYERS
+from immune_landscape.plan import make_plan
 from immune_landscape.provenance import code_of
 from immune_landscape.report_after_run import write_report
 from immune_landscape.seeds import seed_of
@@ -31,7 +32,7 @@ config.update(PLAN.cohort.config)
 wildcard_constraints:
     job=r"\d+",
     branch="all|nk|t",
-    layer="|".join(LAYER_TABLES),
+    layer="|".join(LAYERS),
     source="bulk_tcr|tcr",
 
 

@@ -290,7 +290,7 @@ rule sweep_definitions:
 
 rule model_visits:
     input:
-        **COMPARED,
+        **BY_VISIT,
         contrasts=MERGED,
         design="<results>/check_inputs/design.tsv",
     output:
@@ -312,7 +312,7 @@ rule model_visits:
         settings=lookup("model_visits", within=config),
         study={k: config[k] for k in ("contrasts", "testing")}
         | {
-            "layers": list(COMPARED),
+            "layers": list(BY_VISIT),
             "pseudo_count": config["compare_composition"]["pseudo_count"],
         },
         code=code_of("model_visits"),

@@ -12,6 +12,10 @@ TRACKED = [
 # Layer compared between patients -> its numbers per sample; composition is counted in a table of its own.
 COMPARED = {layer: f"<results>/{table}" for layer, table in PLAN.compared.items()}
 VALUES = [layer for layer in COMPARED if layer != "composition"]
+# Layers with a number at each visit, before the treatment as well.
+BY_VISIT = {
+    layer: table for layer, table in COMPARED.items() if not LAYERS[layer].tells_change
+}
 IS_SIMULATED = PLAN.data_root is not None
 CONTRASTS = {contrast["name"]: contrast["name"] for contrast in config["contrasts"]}
 HAS_RECOVERY = (

@@ -1,0 +1,78 @@
+"""The layers that are compared between patients: what each needs, where its numbers are, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RANDOM_DRAWS = "2.5-97.5 % of random draws to one depth: the spread due to subsampling alone, not to patients"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a cohort.
+
+    Attributes
+    ----------
+    name
+        Display name.
+    table
+        Numbers per sample that are compared, under the folder of the results.
+    needs
+        What a cohort must hold: kinds of data (``gex``, ``tcr``, ...), or ``visits`` for more than one visit.
+    lacks
+        What a patient without a value lacks.
+    interval
+        What the interval of a measurement is, in words; empty where there is none.
+    exploratory
+        Whether its rows stay out of the primary family of a contrast that does not name them.
+    tells_change
+        Whether its values are changes already, told of the later sample.
+    """
+
+    name: str
+    table: str
+    needs: tuple[str, ...]
+    lacks: str = "a value"
+    interval: str = ""
+    exploratory: bool = False
+    tells_change: bool = False
+
+
+LAYERS = {
+    "composition": Layer("Composition", "measure_composition/composition.tsv", ("gex",), lacks="cells"),
+    "expansion": Layer(
+        "Single-cell TCR", "measure_expansion/values.tsv", ("tcr",), lacks="receptor cells", interval=RANDOM_DRAWS
+    ),
+    "repertoires": Layer(
+        "Bulk TCR", "measure_repertoires/values.tsv", ("bulk_tcr",), lacks="templates", interval=RANDOM_DRAWS
+    ),
+    "cell_tracks": Layer(
+        "Clones followed, single cells",
+        "track_clones/tcr/values.tsv",
+        ("tcr", "visits"),
+        lacks="receptor cells at both visits",
+        interval=RANDOM_DRAWS,
+        exploratory=True,
+        tells_change=True,
+    ),
+    "tracks": Layer(
+        "Clones followed, bulk TCR",
+        "track_clones/bulk_tcr/values.tsv",
+        ("bulk_tcr", "visits"),
+        lacks="templates at both visits",
+        interval=RANDOM_DRAWS,
+        exploratory=True,
+        tells_change=True,
+    ),
+    "signatures": Layer("Signatures", "score_signatures/values.tsv", ("gex",), lacks="cells"),
+    "populations": Layer(
+        "Gated populations",
+        "measure_populations/values.tsv",
+        ("populations",),
+        lacks="the gate",
+        interval="95 % interval of counting events alone",
+    ),
+    "measures": Layer("Other measures", "load_measures/values.tsv", ("measures",)),
+    "quality": Layer("Sample quality", "measure_quality/values.tsv", ("gex",), exploratory=True),
+}
+"""Layer -> what it is, in the order of reports. The quality of samples is no hypothesis of a trial."""
