@@ -6,8 +6,8 @@ import pandas as pd
 
 from immune_landscape.cell_types import RESOURCES
 from immune_landscape.schemas import fill_defaults, load_schema
-from immune_landscape.simulate_cohort import BIOLOGY_FILES, simulate_cohort
-from immune_landscape.simulate_profiles import read_biology
+from immune_landscape.simulate_cohort import simulate_cohort
+from immune_landscape.simulate_profiles import BIOLOGY_FILES, read_biology
 
 RULES = fill_defaults(load_schema("settings/check_identity"), {})
 GENES = [*RULES["female_genes"], *RULES["male_genes"]]

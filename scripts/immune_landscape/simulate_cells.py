@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from immune_landscape.simulate_profiles import Biology, list_samples, stream
+from immune_landscape.simulate_profiles import Biology, Treatment, list_samples, stream
 
 BASES = np.array(list("ACGT"))
 BARCODE_LENGTH = 16
@@ -38,8 +38,10 @@ def draw_proportions(
     biology: Biology,
     seed: int,
     *,
-    treated_visits: list[str],
+    treatment: Treatment,
+    abundances: dict[str, dict[str, float]],
     effects: dict[str, float],
+    arm_effects: dict[str, float],
     visit_effects: dict[str, float],
     patient_sd: float,
     change_sd: float,
@@ -49,15 +51,19 @@ def draw_proportions(
     Parameters
     ----------
     design
-        One row per sample: sample, patient, visit, response.
+        One row per sample: sample, patient, visit, tissue, arm, response.
     biology
         Cell types and their abundance.
     seed
         Seed of the simulation.
-    treated_visits
-        Visits at which effects act.
+    treatment
+        When, and in whom, effects act.
+    abundances
+        Tissue to the relative abundance of cell types there; types not named keep that of `biology`.
     effects
-        Log fold of a cell type in responders at treated visits, on top of ``visit_effects``.
+        Log fold of a cell type in responders under the treatment studied, on top of the others.
+    arm_effects
+        Log fold of a cell type in everybody under the treatment studied.
     visit_effects
         Log fold of a cell type in everybody at treated visits.
     patient_sd
@@ -71,17 +77,31 @@ def draw_proportions(
         Proportions, samples x types; rows sum to 1.
     """
     types = list(biology.types.index)
-    base = np.log(biology.types["abundance"].to_numpy())
-    planted = np.array([effects.get(name, 0.0) for name in types])
-    common = np.array([visit_effects.get(name, 0.0) for name in types])
+    base = _log_abundances(design, biology, abundances)
+    planted, given, later = (
+        np.array([folds.get(name, 0.0) for name in types]) for folds in (effects, arm_effects, visit_effects)
+    )
     rows = []
     for row in list_samples(design):
         patient = stream(seed, "patient", row.patient).normal(0, patient_sd, len(types))
         change = stream(seed, "change", row.sample).normal(0, change_sd, len(types))
-        effect = common * (row.visit in treated_visits) + planted * row.responds(treated_visits)
-        rows.append(base + patient + change + effect)
+        effect = later * treatment.is_later(row) + given * treatment.is_given(row) + planted * treatment.works(row)
+        rows.append(base[row.tissue] + patient + change + effect)
     share = np.exp(rows)
     return pd.DataFrame(share / share.sum(axis=1, keepdims=True), index=list(design["sample"]), columns=types)
+
+
+def _log_abundances(
+    design: pd.DataFrame, biology: Biology, abundances: dict[str, dict[str, float]]
+) -> dict[str, np.ndarray]:
+    """Return the log abundance of each type, by tissue; minus infinity for one that a tissue lacks."""
+    found = {}
+    for tissue in design["tissue"].astype(str).unique():
+        named = pd.Series(abundances.get(tissue, {}), dtype=float)
+        table = named.reindex(biology.types.index).fillna(biology.types["abundance"])
+        with np.errstate(divide="ignore"):
+            found[tissue] = np.log(table.to_numpy(dtype=float))
+    return found
 
 
 def draw_droplets(
@@ -90,7 +110,7 @@ def draw_droplets(
     biology: Biology,
     seed: int,
     *,
-    treated_visits: list[str],
+    treatment: Treatment,
     cells_per_sample: int,
     median_umis: float,
     doublet_rate: float,
@@ -103,15 +123,15 @@ def draw_droplets(
     Parameters
     ----------
     design
-        One row per sample: sample, patient, visit, sex, donor_sex, product_origin.
+        One row per sample: sample, patient, visit, arm, sex, donor_sex, product_origin.
     proportions
         Samples x types, from :func:`draw_proportions`.
     biology
         Cell types and their library size.
     seed
         Seed of the simulation.
-    treated_visits
-        Visits after the infusion.
+    treatment
+        When the product was infused, and in whom.
     cells_per_sample
         Expected number of barcodes that hold cells.
     median_umis
@@ -128,7 +148,7 @@ def draw_droplets(
         droplets = _draw_flags(rng, number, doublet_rate, damaged_fraction, empty_fraction)
         contents = _draw_contents(rng, droplets, proportions.loc[row.sample].to_numpy(), biology)
         contents["size"] *= median_umis * np.exp(rng.normal(0, LIBRARY_SD, len(contents)))
-        infused = row.visit in treated_visits and row.product_origin in ("allogeneic", "cord_blood")
+        infused = treatment.is_given(row) and row.product_origin in ("allogeneic", "cord_blood")
         is_nk = contents["type"].map(biology.types["parent"]).to_numpy() == "nk"
         donor = is_nk & (rng.random(len(contents)) < donor_nk_fraction * infused)
         contents["origin"] = np.where(donor, "donor", "recipient")

@@ -17,11 +17,10 @@ from immune_landscape.errors import DesignError, InputError
 from immune_landscape.simulate_cells import Droplets, draw_droplets, draw_proportions
 from immune_landscape.simulate_contigs import list_contigs, list_rearrangements, list_v_genes
 from immune_landscape.simulate_counts import draw_counts
-from immune_landscape.simulate_profiles import SAMPLE_COLUMNS, Biology, read_biology
+from immune_landscape.simulate_profiles import BIOLOGY_FILES, SAMPLE_COLUMNS, Biology, Treatment, read_biology
 from immune_landscape.simulate_receptors import Repertoire, draw_repertoire
 from immune_landscape.store import whole
 
-BIOLOGY_FILES = ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
 TRUTH_CELLS = "truth_cells.tsv.gz"
 
 
@@ -75,8 +74,11 @@ def simulate_cohort(
     patient_sd: float,
     change_sd: float,
     absent_types: list[str],
+    abundances: dict[str, dict[str, float]],
     treated_visits: list[str],
+    treated_arms: list[str],
     effects: dict[str, float],
+    arm_effects: dict[str, float],
     visit_effects: dict[str, float],
     expression_effects: dict[str, float],
     expanding_clones: int,
@@ -88,7 +90,7 @@ def simulate_cohort(
     Parameters
     ----------
     design
-        One row per sample: sample, patient, visit, batch, response, sex, donor_sex, product_origin.
+        One row per sample: sample, patient, visit, tissue, batch, arm, response, sex, donor_sex, product_origin.
     seed
         Seed; one seed gives one cohort.
     cells_per_sample
@@ -105,10 +107,16 @@ def simulate_cohort(
         SD of a gene's log change between batches; of a type's log abundance between patients, and within a patient.
     absent_types
         Cell types that nobody has, to see that what is not there is not found.
+    abundances
+        Tissue to the relative abundance of cell types there; a type not named is as common as in blood.
     treated_visits
         Visits under treatment, at which effects act.
+    treated_arms
+        Arms that get the treatment studied; empty means all.
     effects
-        Log fold of a cell type in responders under treatment.
+        Log fold of a cell type in responders under the treatment studied.
+    arm_effects
+        Log fold of a cell type in everybody under the treatment studied.
     visit_effects
         Log fold of a cell type in everybody under treatment.
     expression_effects
@@ -137,17 +145,21 @@ def simulate_cohort(
     negative binomial. On the centred log-ratio scale an effect is its log fold less the mean over all types.
     """
     settings = {key: value for key, value in locals().items() if key not in ("design", "seed")}
-    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES))
-    _check_request(design, biology, absent_types, [])
+    wanted = {name for types in abundances.values() for name in types}
+    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES), wanted)
+    _check_request(design, biology, [*absent_types, *wanted], [])
     biology = biology.without(absent_types)
-    _check_request(design, biology, [*effects, *visit_effects], list(expression_effects))
-    _check_visits(design, treated_visits, bool(effects or visit_effects or expression_effects))
+    _check_request(design, biology, [*effects, *arm_effects, *visit_effects], list(expression_effects))
+    _check_visits(design, treated_visits, bool(effects or arm_effects or visit_effects or expression_effects))
+    treatment = Treatment(treated_visits, treated_arms)
     proportions = draw_proportions(
         design,
         biology,
         seed,
-        treated_visits=treated_visits,
+        treatment=treatment,
+        abundances=abundances,
         effects=effects,
+        arm_effects=arm_effects,
         visit_effects=visit_effects,
         patient_sd=patient_sd,
         change_sd=change_sd,
@@ -157,7 +169,7 @@ def simulate_cohort(
         proportions,
         biology,
         seed,
-        treated_visits=treated_visits,
+        treatment=treatment,
         cells_per_sample=cells_per_sample,
         median_umis=median_umis,
         doublet_rate=doublet_rate,
@@ -171,7 +183,7 @@ def simulate_cohort(
         proportions,
         biology,
         seed,
-        treated_visits=treated_visits,
+        treatment=treatment,
         expanding_clones=expanding_clones,
         expansion_fold=expansion_fold,
         bulk_templates=bulk_templates,
@@ -182,7 +194,7 @@ def simulate_cohort(
         list_v_genes(repertoire, droplets, biology, seed),
         biology,
         seed,
-        treated_visits=treated_visits,
+        treatment=treatment,
         effects=effects,
         expression_effects=expression_effects,
         ambient_fraction=ambient_fraction,

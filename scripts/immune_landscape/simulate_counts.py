@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from immune_landscape.simulate_cells import Droplets
-from immune_landscape.simulate_profiles import Biology, list_samples, stream, vary_levels
+from immune_landscape.simulate_profiles import Biology, Treatment, list_samples, stream, vary_levels
 
 DAMAGED_SIZE = 0.35
 DAMAGED_MITOCHONDRIAL = (6.0, 14.0)
@@ -46,7 +46,7 @@ def draw_counts(
     biology: Biology,
     seed: int,
     *,
-    treated_visits: list[str],
+    treatment: Treatment,
     effects: dict[str, float],
     expression_effects: dict[str, float],
     ambient_fraction: float,
@@ -66,8 +66,8 @@ def draw_counts(
         Expression levels.
     seed
         Seed of the simulation.
-    treated_visits, effects
-        Visits and cell types in which ``expression_effects`` act, in responders.
+    treatment, effects
+        When, and the cell types in which, ``expression_effects`` act in responders.
     expression_effects
         Log fold by gene set.
     ambient_fraction
@@ -87,7 +87,7 @@ def draw_counts(
     counts = {}
     for row in list_samples(design):
         profile = levels * np.exp(shifts.batch[row.batch] + shifts.patient[row.patient])
-        profile[shifts.responding] *= np.exp(shifts.treated * row.responds(treated_visits))
+        profile[shifts.responding] *= np.exp(shifts.treated * treatment.works(row))
         rng = stream(seed, "counts", row.sample)
         mean = _sample_means(rng, row.sample, profile, droplets, receptor, biology, ambient_fraction)
         counts[row.sample] = _draw_negative_binomial(rng, mean, dispersion)

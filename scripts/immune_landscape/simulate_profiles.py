@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -13,6 +14,14 @@ import pandas as pd
 import yaml
 
 from immune_landscape.errors import Problem, ProblemsError
+
+BIOLOGY_FILES = (
+    "simulation_genes.tsv",
+    "simulation_programmes.yaml",
+    "markers.yaml",
+    "simulation_further_types.yaml",
+)
+"""Resources that `read_biology` reads, in its order."""
 
 COUNTS_PER_CELL = 10_000
 SILENT_ROLES = ("sex", "tcr_variable", "ig_variable", "haemoglobin")
@@ -30,10 +39,40 @@ class Sample:
     sex: str
     donor_sex: str
     product_origin: str
+    tissue: str
+    arm: str
 
-    def responds(self, treated_visits: list[str]) -> bool:
-        """Return whether a responder gave this sample under treatment."""
-        return self.response == "responder" and self.visit in treated_visits
+
+@dataclass(frozen=True)
+class Treatment:
+    """When, and in whom, planted effects act.
+
+    Attributes
+    ----------
+    visits
+        Visits under treatment.
+    arms
+        Arms that get the treatment studied; empty means all.
+    """
+
+    visits: list[str]
+    arms: list[str]
+
+    def concerns(self, sample: Sample) -> bool:
+        """Return whether a sample is of a patient whose arm gets the treatment studied."""
+        return not self.arms or sample.arm in self.arms
+
+    def is_later(self, sample: Sample) -> bool:
+        """Return whether a sample was taken under treatment, whichever it was."""
+        return sample.visit in self.visits
+
+    def is_given(self, sample: Sample) -> bool:
+        """Return whether a sample was taken under the treatment studied."""
+        return self.is_later(sample) and self.concerns(sample)
+
+    def works(self, sample: Sample) -> bool:
+        """Return whether a responder gave a sample under the treatment studied."""
+        return sample.response == "responder" and self.is_given(sample)
 
 
 SAMPLE_COLUMNS = tuple(field.name for field in fields(Sample))
@@ -105,7 +144,7 @@ def stream(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(crc32(name.encode()) for name in names)])
 
 
-def read_biology(genes: Path, programmes: Path, markers: Path) -> Biology:
+def read_biology(genes: Path, programmes: Path, markers: Path, further: Path, wanted: Collection[str] = ()) -> Biology:
     """Read the gene table, the programmes and the marker sets they name.
 
     Parameters
@@ -116,6 +155,11 @@ def read_biology(genes: Path, programmes: Path, markers: Path) -> Biology:
         ``simulation_programmes.yaml``: levels by lineage and type.
     markers
         ``markers.yaml``: groups of gene sets.
+    further
+        ``simulation_further_types.yaml``: types that are not in every cohort; genes of their sets that `genes` lacks
+        are added.
+    wanted
+        Names of further types that this cohort has; others are passed over.
 
     Raises
     ------
@@ -123,9 +167,12 @@ def read_biology(genes: Path, programmes: Path, markers: Path) -> Biology:
         A programme names a gene, a set or a lineage that is not there; all are listed.
     """
     table = pd.read_csv(genes, sep="\t", comment="#", dtype={"symbol": str, "role": str, "rank": int})
-    plan = yaml.safe_load(Path(programmes).read_text(encoding="utf-8"))
+    plan, more = (yaml.safe_load(Path(file).read_text(encoding="utf-8")) for file in (programmes, further))
     sets = _read_sets(markers)
     _check_programmes(plan, set(table["symbol"]), sets, str(programmes))
+    plan = _add_types(plan, more, wanted)
+    table = _append_genes(table, _named_genes(plan, sets) & {symbol for genes in sets.values() for symbol in genes})
+    _check_programmes(plan, set(table["symbol"]), sets, str(further))
     column = {symbol: i for i, symbol in enumerate(table["symbol"])}
     return Biology(
         genes=table,
@@ -138,6 +185,22 @@ def read_biology(genes: Path, programmes: Path, markers: Path) -> Biology:
         continuum=(float(plan["continuum"]["a"]), float(plan["continuum"]["b"])),
         states=plan["states"],
     )
+
+
+def _add_types(plan: dict[str, Any], further: dict[str, Any], wanted: Collection[str]) -> dict[str, Any]:
+    """Add the further types that are wanted, with their lineages."""
+    types = {name: entry for name, entry in further["types"].items() if name in wanted}
+    used = {entry["lineage"] for entry in types.values()}
+    lineages = {name: entry for name, entry in further["lineages"].items() if name in used}
+    return {**plan, "lineages": plan["lineages"] | lineages, "types": plan["types"] | types}
+
+
+def _append_genes(table: pd.DataFrame, named: set[str]) -> pd.DataFrame:
+    """Add the genes that the table lacks, as its rarest."""
+    added = sorted(named - set(table["symbol"]))
+    ranks = np.arange(len(added)) + table["rank"].max() + 1
+    rows = pd.DataFrame({"symbol": added, "role": "marker", "rank": ranks})
+    return pd.concat([table, rows], ignore_index=True) if added else table
 
 
 def _read_sets(markers: Path) -> dict[str, list[str]]:

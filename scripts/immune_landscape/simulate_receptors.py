@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape.simulate_cells import Droplets
-from immune_landscape.simulate_profiles import Biology, Sample, list_samples, stream
+from immune_landscape.simulate_profiles import Biology, Sample, Treatment, list_samples, stream
 
 DRIFT_SD = 0.35  # log change of a clone's size between samples of its patient
 DEPTH_SD = 0.25  # log spread of bulk depth between samples
@@ -64,7 +64,7 @@ def draw_repertoire(
     biology: Biology,
     seed: int,
     *,
-    treated_visits: list[str],
+    treatment: Treatment,
     expanding_clones: int,
     expansion_fold: float,
     bulk_templates: int,
@@ -74,7 +74,7 @@ def draw_repertoire(
     Parameters
     ----------
     design
-        One row per sample: sample, patient, visit, response.
+        One row per sample: sample, patient, visit, arm, response.
     droplets
         Cells that need a clone.
     proportions
@@ -83,8 +83,8 @@ def draw_repertoire(
         Number and sizes of clones by type.
     seed
         Seed of the simulation.
-    treated_visits
-        Visits at which expanding clones have grown.
+    treatment
+        When, and in whom, expanding clones have grown.
     expanding_clones
         Clones that grow, per responder.
     expansion_fold
@@ -97,8 +97,8 @@ def draw_repertoire(
     bulk: dict[str, pd.Series] = {}
     folds: dict[str, float] = {}
     for row in list_samples(design):
-        growing = _choose_expanding(row, biology, seed, expanding_clones) if row.response == "responder" else []
-        fold = expansion_fold if row.visit in treated_visits else 1.0
+        growing = _choose_expanding(row, biology, seed, expanding_clones) if treatment.concerns(row) and row.response == "responder" else []
+        fold = expansion_fold if treatment.works(row) else 1.0
         weights = _weigh_clones(row, biology, seed, growing, fold)
         mine = contents[contents["sample"] == row.sample]
         clone.loc[mine.index] = _assign_clones(mine["type"], weights, stream(seed, "clones", row.sample))

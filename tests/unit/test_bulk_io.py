@@ -1,3 +1,4 @@
+import csv
 import gzip
 from pathlib import Path
 
@@ -71,33 +72,89 @@ def test_the_locus_comes_from_its_column_and_else_from_the_genes(tmp_path):
     assert read_bulk(write(tmp_path / "b.tsv", named)).rows["locus"].tolist() == ["TRA", "TRG", "TRB"]
 
 
-MIXCR4 = {
-    "cloneId": ["0", "1"],
-    "readCount": ["40", "7"],
-    "uniqueMoleculeCount": ["9", "3"],
-    "allVHitsWithScore": ["TRBV28*00(1234.5),TRBV27*00(900)", "TRBV9*00(1000)"],
-    "allJHitsWithScore": ["TRBJ2-7*00(300)", "TRBJ1-1*00(210)"],
-    "nSeqCDR3": ["TGTGCCAGC", "TGTGCC_GC"],
-    "aaSeqCDR3": ["CAS", "CA_S"],
+# No raw export of MiXCR is at hand. These files are made, with the columns of the default export as users of each
+# version show them: https://github.com/milaboratory/mixcr/issues/318 (2.0) and /issues/980 (3.0 and 4.1).
+ALIGNED = "{0}VHits{1} {0}DHits{1} {0}JHits{1} {0}CHits{1} {0}VAlignments {0}DAlignments {0}JAlignments {0}CAlignments"
+REGIONS = ("FR1", "CDR1", "FR2", "CDR2", "FR3", "CDR3", "FR4")
+MIXCR_COLUMNS = {
+    2: [
+        *("Clone ID", "Clone count", "Clone fraction", "Clonal sequence(s)", "Clonal sequence quality(s)"),
+        *(f"All {gene} {what}" for what in ("hits", "alignments") for gene in "VDJC"),
+        *(column for region in REGIONS for column in (f"N. Seq. {region} ", f"Min. qual. {region} ")),
+        *(f"AA. Seq.{region} " for region in REGIONS),
+        "Ref. points",
+    ],
+    3: [
+        *("cloneId", "cloneCount", "cloneFraction", "targetSequences", "targetQualities"),
+        *ALIGNED.format("all", "WithScore").split(),
+        *(column for region in REGIONS for column in (f"nSeq{region}", f"minQual{region}")),
+        *(f"aaSeq{region}" for region in REGIONS),
+        "refPoints",
+    ],
+    4: [
+        *("cloneId", "readCount", "readFraction", "uniqueMoleculeCount", "uniqueMoleculeFraction"),
+        *("targetSequences", "targetQualities", *ALIGNED.format("all", "WithScore").split()),
+        *("nSeqCDR3", "minQualCDR3", "aaSeqCDR3", "refPoints"),
+    ],
+}
+MIXCR_VALUES = {
+    ("cloneId", "Clone ID"): ["0", "1", "2", "3"],
+    ("readCount", "cloneCount", "Clone count"): ["162907.0", "1240.0", "31.0", "4.0"],
+    ("uniqueMoleculeCount",): ["17152", "140", "9", "1"],
+    ("allVHitsWithScore", "All V hits"): [
+        "TRBV4-3*00(563.6)",
+        "TRBV3-1*00(521.2),TRBV3-2*00(520)",
+        "TRBV20OR9-2*00(90)",
+        "TRAV8-2*01(893,1),TRAV8-2*02(888,1)",
+    ],
+    ("allJHitsWithScore", "All J hits"): [
+        *("TRBJ1-3*00(458.2)", "TRBJ1-6*00(437.8)", "TRBJ2-4*00(250)", "TRAJ23*01(289),TRAJ23*02(275)"),
+    ],
+    ("nSeqCDR3", "N. Seq. CDR3 "): [
+        *("TGCGCCAGCAGCTATTTT", "TGTGCCAGCAGCCACTTT", "TGTGCCGCGTCTCGGGGCT", "TGTGTTGTGAGCTTC"),
+    ],
+    ("aaSeqCDR3", "AA. Seq.CDR3 "): ["CASSYF", "CASSHF", "CAA_RG", "CVVSF"],
 }
 
 
-def test_mixcr_counts_molecules_and_takes_the_best_gene(tmp_path):
-    found = read_bulk(write(tmp_path / "clones.tsv", MIXCR4))
-    assert (found.format, found.counted, found.rows["count"].tolist()) == ("MiXCR", "UMIs", [9, 3])
-    assert found.rows["v_call"].tolist() == ["TRBV28", "TRBV9"]
-    assert found.rows["productive"].tolist() == [True, False]
-    spaced = {"Clone count": ["4", "2"], "All V hits": MIXCR4["allVHitsWithScore"]}
-    spaced |= {"All J hits": MIXCR4["allJHitsWithScore"], "N. Seq. CDR3": MIXCR4["nSeqCDR3"]}
-    old = read_bulk(write(tmp_path / "old.txt", {**spaced, "AA. Seq. CDR3": MIXCR4["aaSeqCDR3"]}))
-    assert (old.format, old.count_column, old.counted) == ("MiXCR", "Clone count", "reads")
+def mixcr_table(version):
+    given = {name: values for names, values in MIXCR_VALUES.items() for name in names}
+    return {name: given.get(name, [""] * 4) for name in MIXCR_COLUMNS[version]}
+
+
+@pytest.mark.parametrize("version", MIXCR_COLUMNS)
+def test_mixcr_exports_of_three_versions(tmp_path, version):
+    found = read_bulk(write(tmp_path / "clones.tsv", mixcr_table(version)))
+    assert found.format == "MiXCR"
+    rows = found.rows
+    assert rows["v_call"].tolist() == ["TRBV4-3", "TRBV3-1", "TRBV20/OR9-2", "TRAV8-2"]
+    assert rows["j_call"].tolist() == ["TRBJ1-3", "TRBJ1-6", "TRBJ2-4", "TRAJ23"]
+    assert rows["locus"].tolist() == ["TRB", "TRB", "TRB", "TRA"]
+    assert rows["productive"].tolist() == [True, True, False, True]
+    if version == 4:
+        assert (found.count_column, found.counted) == ("uniqueMoleculeCount", "UMIs")
+        assert rows["count"].tolist() == [17152, 140, 9, 1]
+    else:
+        assert (found.count_column, found.counted) == ({2: "Clone count", 3: "cloneCount"}[version], "reads")
+        assert rows["count"].tolist() == [162907, 1240, 31, 4]
+
+
+def test_mixcr_without_molecules_counts_reads(tmp_path):
+    table = {name: values for name, values in mixcr_table(4).items() if not name.startswith("uniqueMolecule")}
+    found = read_bulk(write(tmp_path / "clones.tsv", table))
+    assert (found.count_column, found.counted, found.rows["count"].sum()) == ("readCount", "reads", 164182)
+    uncovered = {**table, "nSeqCDR3": ["region_not_covered"] * 4}
+    assert set(read_bulk(write(tmp_path / "b.tsv", uncovered)).rows["junction"]) == {""}
+
+
+MIXCR4 = mixcr_table(4)
 
 
 def test_a_table_without_counts_is_refused_with_file_columns_and_allowed_names(tmp_path):
     bare = {name: values for name, values in MIXCR4.items() if not name.endswith("Count")}
     with pytest.raises(InputError) as raised:
         read_bulk(write(tmp_path / "clones.tsv", bare))
-    for part in ("clones.tsv", "sample 'S1'", "no column of counts", "MiXCR", "readcount", "'nSeqCDR3'"):
+    for part in ("clones.tsv", "sample 'S1'", "lacks a column of counts", "MiXCR", "readcount", "'nSeqCDR3'"):
         assert part in str(raised.value)
 
 
@@ -116,6 +173,22 @@ def test_a_table_without_counts_is_refused_with_file_columns_and_allowed_names(t
 def test_wrong_values_are_named_by_line_and_column(tmp_path, changes, told):
     with pytest.raises(InputError, match=told):
         read_bulk(write(tmp_path / "a.tsv", {**AIRR, **changes}))
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path):
+    wrong = {"duplicate_count": ["x", "2", ""], "productive": ["T", "F", "maybe"], "repertoire_id": ["r1", "r2", "r2"]}
+    with pytest.raises(InputError) as raised:
+        read_bulk(write(tmp_path / "a.tsv", {**AIRR, **wrong}))
+    for part in ("holds 2 repertoires", "line 4: productive is 'maybe'", r"line 2: duplicate_count is 'x' (2 such"):
+        assert part in str(raised.value)
+    lacking = {name: values for name, values in AIRR.items() if name not in ("junction", "j_call", "duplicate_count")}
+    with pytest.raises(InputError) as raised:
+        read_bulk(write(tmp_path / "b.tsv", lacking))
+    for part in ("'junction'", "'jcall'", "a column of counts, one of 'umicount'"):
+        assert part in str(raised.value)
+    some = {name: values for name, values in AIRR.items() if name != "duplicate_count"}
+    with pytest.raises(InputError, match="lacks a column of counts.*not all of its rows name a cell"):
+        read_bulk(write(tmp_path / "c.tsv", {**some, "cell_id": ["c1", "", "c2"]}))
 
 
 def test_what_is_no_repertoire_is_refused(tmp_path):
@@ -145,6 +218,10 @@ def test_what_is_no_repertoire_is_refused(tmp_path):
         ("TCRBV20-or09_02", "TRBV20/OR9-2"),
         ("TCRBVA-or09_02", "TRBVA/OR9-2"),
         ("TCRBJ01-02*01", "TRBJ1-2"),
+        ("TCRBV12-03/12-04*01", "TRBV12-3"),
+        ("TCRBV06-02/06-03", "TRBV6-2"),
+        ("TRBV20OR9-2*00(90)", "TRBV20/OR9-2"),
+        ("TRBV29/OR9-2", "TRBV29/OR9-2"),
         ("TRBV20/OR9-2*01", "TRBV20/OR9-2"),
         ("", ""),
     ],
@@ -308,3 +385,93 @@ def test_immunoseq_headers_of_all_versions(tmp_path, version):
     assert found.rows["junction"].tolist() == ["TGTGCCAGCTTC", "TGTGCCTTT"]
     assert found.rows["v_call"].tolist() == ["TRBV28", "TRBV5-4"]
     assert found.rows["productive"].tolist() == [True, False]
+
+
+def test_immunoseq_without_frame_or_place_of_the_junction_finds_it_by_its_residues(tmp_path):
+    """Analysts choose the columns of an export; the first two are of public data, the last has no residues."""
+    reads = [
+        "CTGCTGTCGGCTGCTCCCTCCCAGACATCTGTGTACTTCTGTGCCAGCAGTTTACTCGGGTTAGGGAGCGAGCAGTACTTCGGGCCG",
+        "CACGCCCTGCAGCCAGAAGACTCAGCCCTGTATCTCTGCGCCAGCAGCCCGGGACAGGGGGAGGGCTACGAGCAGTACTTCGGGCCG",
+        "GCACAGAGCAGGGGGACTCGGCCATGTATCTCTGTGCCAGCAGCTTACTGGTAAACCCCCACTGCTTATGAGCAGTTCTTCGGGCCA",
+    ]
+    table = {"sample_name": ["a"] * 3, "productive_frequency": ["0.6", "0.4", "no data"]}
+    table |= {"templates": ["451", "325", "170"], "amino_acid": ["CASSLLGLGSEQYF", "CASSPGQGEGYEQYF", "na"]}
+    table |= {"rearrangement": reads, "v_resolved": ["TCRBV06", "TCRBV04-01*01", "TCRBV07-09*01"]}
+    table |= {"d_resolved": ["no data"] * 3, "j_resolved": ["TCRBJ02-07*01", "TCRBJ02-07*01", "no data"]}
+    found = read_bulk(write(tmp_path / "s.tsv", table))
+    assert (found.format, found.counted, found.rows["count"].tolist()) == ("immunoSEQ", "templates", [451, 325, 170])
+    assert found.rows["productive"].tolist() == [True, True, False]
+    assert found.rows["junction"].tolist()[:2] == [
+        "TGTGCCAGCAGTTTACTCGGGTTAGGGAGCGAGCAGTACTTC",
+        "TGCGCCAGCAGCCCGGGACAGGGGGAGGGCTACGAGCAGTACTTC",
+    ]
+    assert found.rows["junction"].iloc[2] == reads[2]
+    assert found.rows["v_call"].tolist() == ["TRBV6", "TRBV4-1", "TRBV7-9"]
+    assert found.rows["j_call"].tolist() == ["TRBJ2-7", "TRBJ2-7", ""]
+
+
+def test_a_junction_found_by_its_residues_is_the_one_at_the_place_given(tmp_path):
+    path = shared_data("lymphoseq2_longitudinal_tcrb", "TRB_CD4_949.tsv.gz")
+    placed = read_rows(path).rows
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).drop(columns=["vIndex", "cdr3Length"])
+    target = tmp_path / "s.tsv"
+    table.to_csv(target, sep="\t", index=False)
+    found = read_rows(target).rows
+    good = placed["productive"]
+    assert good.sum() == 845
+    assert (found["productive"] == good).all()
+    assert (found["junction"][good] == placed["junction"][good]).all()
+
+
+LYMPHOSEQ = "lymphoseq2_longitudinal_tcrb"
+HSCT = ("britanova_vdjtools_bulk_tcrb", "hsct")
+#: Real file -> its format, and the column that ought to be counted.
+REAL = {
+    **{("immunarch_immdata", f"MS{number}.tsv.gz"): ("immunarch", "Clones") for number in range(1, 7)},
+    **{(*HSCT, f"{name}.txt.gz"): ("VDJtools", "#count") for name in ("minus48months", "10months", "37months")},
+    (*HSCT, "4months.txt.gz"): ("VDJtools", "#Seq. Count"),
+    ("format_examples", "vdjtools_fmt_vdj.M_15_CD8_beta.clonotypes.TRB.txt.gz"): ("VDJtools", "count"),
+    **{
+        (LYMPHOSEQ, f"TRB_{name}.tsv.gz"): ("immunoSEQ", "estimatedNumberGenomes")
+        for name in ("CD4_949", "CD8_949", "CD8_CMV_369", "Unsorted_0", "Unsorted_949", "Unsorted_1320")
+    },
+    **{(LYMPHOSEQ, f"TRB_Unsorted_{day}.tsv.gz"): ("immunoSEQ", "count (templates/reads)") for day in (32, 83, 369)},
+}
+#: Where each format tells what is productive, by name of a column.
+FRAMES = {"immunoSEQ": "sequenceStatus"}
+PROTEINS = {"immunarch": "CDR3.aa", "VDJtools": "cdr3aa"}
+
+
+@pytest.mark.parametrize("parts", REAL, ids=lambda parts: parts[-1])
+def test_totals_of_real_files_are_those_of_their_columns(parts):
+    """Line by line with the csv module, columns by their own names."""
+    path = shared_data(*parts)
+    name, column = REAL[parts]
+    lines = gzip.decompress(path.read_bytes()).decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    table = list(csv.DictReader(filter(None, lines), delimiter="\t"))
+    protein = "AA Sequence" if "AA Sequence" in table[0] else PROTEINS.get(name)
+    nucleotides = {"immunarch": "CDR3.nt"}.get(name, "N Sequence" if "N Sequence" in table[0] else "cdr3nt")
+    total, good, productive = 0, 0, 0
+    for line in table:
+        inside = line[FRAMES[name]] == "In" if name in FRAMES else None
+        if inside is None:
+            inside = line[protein].isalpha() and len(line[nucleotides]) % 3 == 0
+        total += int(float(line[column]))
+        productive += inside
+        good += int(float(line[column])) * inside
+    found = read_rows(path)
+    assert (found.format, found.count_column, len(found.rows)) == (name, column, len(table))
+    assert found.rows["count"].sum() == total
+    assert found.rows["productive"].sum() == productive
+    assert found.rows.loc[found.rows["productive"], "count"].sum() == good
+    assert set(found.rows["locus"]) <= {"TRB", ""}
+
+
+def test_airr_of_one_repertoire_has_the_reads_of_the_table_it_was_made_from(tmp_path):
+    with gzip.open(shared_data("immunarch_immdata", "immdata_airr.tsv.gz"), "rt") as lines:
+        one = [line for line in lines if line.startswith(("repertoire_id", "MS3\t"))]
+    (tmp_path / "MS3.tsv").write_text("".join(one))
+    airr, table = read_rows(tmp_path / "MS3.tsv"), read_rows(shared_data("immunarch_immdata", "MS3.tsv.gz"))
+    assert (airr.format, airr.count_column, airr.rows["count"].sum()) == ("AIRR", "duplicate_count", 8500)
+    for name in ("junction", "v_call", "j_call", "count", "productive"):
+        assert airr.rows[name].tolist() == table.rows[name].tolist()

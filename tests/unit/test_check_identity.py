@@ -9,7 +9,7 @@ from scipy import optimize, stats
 
 from immune_landscape.cell_origins import read_origins
 from immune_landscape.check_identity import check_identity
-from immune_landscape.clone_sharing import CloneRule, clones_of, share_clones
+from immune_landscape.clone_sharing import CloneRule, clones_of, compare_samples
 from immune_landscape.donor_share import Cells, detection_at, estimate_share, fit_rate
 from immune_landscape.errors import InputError, IntegrityError, ProblemsError
 from immune_landscape.gene_counts import read_gene_counts
@@ -127,7 +127,7 @@ def clones(samples):
 
 def test_clones_of_two_patients_are_flagged_and_those_of_one_are_not():
     found = {"A1": range(50), "A2": range(40, 90), "B1": range(100, 150), "B2": range(44, 60)}
-    pairs = share_clones(clones(found), CloneRule(min_shared=5, floor=0.01)).set_index(["sample_a", "sample_b"])
+    pairs = compare_samples(clones(found), CloneRule(min_shared=5, floor=0.01)).set_index(["sample_a", "sample_b"])
     # By sets, the slow way.
     for (a, b), row in pairs.iterrows():
         shared = len(set(found[a]) & set(found[b]))
@@ -141,10 +141,10 @@ def test_clones_of_two_patients_are_flagged_and_those_of_one_are_not():
 
 def test_a_small_share_is_flagged_when_the_own_patient_shares_less():
     found = {"A1": range(1000), "A2": range(999, 1999), "B1": [*range(6), *range(5000, 5994)], "B2": range(3000, 3006)}
-    flagged = share_clones(clones(found), CloneRule(min_shared=5, floor=0.05)).query("verdict == 'flagged'")
+    flagged = compare_samples(clones(found), CloneRule(min_shared=5, floor=0.05)).query("verdict == 'flagged'")
     assert list(zip(flagged["sample_a"], flagged["sample_b"], strict=True)) == [("A1", "B1")]
     single = clones(found).assign(paired=False)
-    assert (share_clones(single, CloneRule(min_shared=5, floor=0.05))["verdict"] != "flagged").all()
+    assert (compare_samples(single, CloneRule(min_shared=5, floor=0.05))["verdict"] != "flagged").all()
 
 
 def test_clones_need_both_chains_where_there_are_any():

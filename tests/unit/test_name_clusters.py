@@ -8,18 +8,21 @@ from immune_landscape.anchors import match_anchors, read_anchors
 from immune_landscape.cell_types import read_markers, types_of
 from immune_landscape.name_clusters import (
     COLUMNS,
+    DOUBLET_RICH,
     NO_STATE,
     SHARE_COLUMNS,
     TEXTS,
     cluster_names,
     name_clusters,
     nearest_states,
+    suspects,
     top_markers,
 )
 
 NK = read_markers()["nk"]
 SETTINGS = {
-    "marker_share": 0.2, "marker_fold": 0.25, "exclude_genes": ["RP[SL].*"], "min_similarity": 0.3, "max_share": 0.5,
+    "marker_share": 0.2, "marker_fold": 0.25, "exclude_genes": ["RP[SL].*"], "min_similarity": 0.3, "min_margin": 0.05,
+    "max_share": 0.5, "max_doublets": 0.5,
 }  # fmt: skip
 STUDY = {"tissues": ["blood"], "batch_key": "batch"}
 PAPER = read_anchors({"ZEB2": "nk_c4_zeb2", "IL7": "nk_c5_il7", "IL7R": "c5", "TNFSF8": "nk_c11_tnfsf8"}, "nk")
@@ -30,7 +33,14 @@ GROUPS = {
 }
 
 
-def named_of(sizes, groups=GROUPS, *, patients=6, study=STUDY, branch="nk", carriers=None, **changes):
+def scores_of(counts, high=(), *, rate=0.1):
+    """Return doublet scores that fall from cell to cell; those of the cells in `high` lie above all others."""
+    scores = pd.Series(np.linspace(0.2, 0.1, counts.n_obs), index=counts.obs_names.rename("cell"))
+    scores[list(high)] += 0.5
+    return pd.DataFrame({"sample": counts.obs["sample"].to_numpy(), "expected_rate": rate, "doublet_score": scores})
+
+
+def named_of(sizes, groups=GROUPS, *, patients=6, study=STUDY, branch="nk", carriers=None, doublets=(), **changes):
     counts, truth = make_groups(sizes, groups, samples=patients)
     if carriers is not None:
         counts.obs["sample"] = carriers(truth)
@@ -40,7 +50,9 @@ def named_of(sizes, groups=GROUPS, *, patients=6, study=STUDY, branch="nk", carr
     design = pd.DataFrame({"sample": [f"S{i}" for i in range(patients)]})
     design = design.assign(patient=[f"P{i}" for i in range(patients)], batch=[f"b{i % 3}" for i in range(patients)])
     anchors = match_anchors(counts, cluster, PAPER if branch == "nk" else PAPER.iloc[:0], 1.0, 0.1)
-    return name_clusters(counts, subsets, anchors, design, branch, study, **(SETTINGS | changes))
+    high = counts.obs_names[np.isin(truth, list(doublets))]
+    scores = scores_of(counts, high, rate=len(high) / counts.n_obs if len(high) else 0.1)
+    return name_clusters(counts, subsets, anchors, scores, design, branch, study, **(SETTINGS | changes))
 
 
 def test_anchored_clusters_keep_their_number_and_others_take_the_rest_by_size():
@@ -60,15 +72,33 @@ def test_each_cluster_gets_its_published_state():
     table, _ = named_of({"cycling": 90, "terminal": 60, "bright": 70})
     assert table["state"].tolist() == ["pub_proliferating", "pub_cd56bright", "pub_terminal_zeb2"]
     assert (table["margin"] > 0).all()
-    strict, _ = named_of({"cycling": 90, "terminal": 60, "bright": 70}, min_similarity=1.0)
-    assert (strict.loc[strict["similarity"] < 1, "state"] == NO_STATE).all()
-    assert (strict["state"] == NO_STATE).any()
+    assert (table["nearest"] == table["state"]).all()
+
+
+@pytest.mark.parametrize("limit", ["min_similarity", "min_margin"])
+def test_a_state_too_unlike_or_too_near_the_second_is_not_claimed_but_told(limit):
+    table, _ = named_of({"cycling": 90, "terminal": 60, "bright": 70})
+    column = limit.removeprefix("min_")
+    strict, _ = named_of({"cycling": 90, "terminal": 60, "bright": 70}, **{limit: table[column].max() - 1e-9})
+    assert strict.loc[strict[column].idxmax(), "state"] == table.loc[table[column].idxmax(), "state"]
+    assert (strict["state"] == NO_STATE).sum() == 2
+    assert strict["nearest"].tolist() == table["state"].tolist()
+
+
+def test_states_that_no_gene_tells_apart_give_no_warning():
+    counts, truth = make_groups({"terminal": 20, "bright": 20}, GROUPS)
+    states = types_of("published", branch="nk").loc[["pub_cd56bright"]]
+    twice = pd.concat([states, states.rename(index={"pub_cd56bright": "again"})])
+    only = counts[:, [gene for gene in NK["CD56bright"]["genes"] if gene in counts.var_names]].copy()
+    found = nearest_states(only, pd.Series(truth, index=counts.obs_names), twice, 0.3, 0.05)
+    assert (found["state"] == NO_STATE).all()
+    assert (found["similarity"] == 0).all()
 
 
 def test_similarity_is_a_correlation_over_the_genes_of_all_states():
     counts, truth = make_groups({"terminal": 40, "bright": 50}, {name: GROUPS[name] for name in ("terminal", "bright")})
     states = types_of("published", branch="nk").loc[["pub_cd56bright", "pub_terminal_zeb2"]]
-    found = nearest_states(counts, pd.Series(truth, index=counts.obs_names), states, 0.3)
+    found = nearest_states(counts, pd.Series(truth, index=counts.obs_names), states, 0.3, 0.05)
     sets = [NK["CD56bright"], NK["proxy_c4_ZEB2_terminal"]]
     genes = [gene for gene in counts.var_names if any(gene in entry["genes"] + entry["negative"] for entry in sets)]
     values = np.log1p(counts[:, genes].X.toarray() / counts.X.sum(axis=1) * 1e4)
@@ -92,6 +122,22 @@ def test_names_of_clusters_that_share_an_anchor_or_lack_a_gene():
 def test_an_anchor_without_a_cluster_leaves_its_number_free():
     names = named_of(dict.fromkeys((f"g{i}" for i in range(7)), 30), {f"g{i}": [f"X{i}"] for i in range(7)})[0]["name"]
     assert names.tolist() == ["c1-X0", "c2-X1", "c3-X2", "c6-X3", "c7-X4", "c8-X5", "c9-X6"]
+
+
+def test_a_cluster_too_weak_in_an_anchor_does_not_bear_its_name():
+    # TNFSF8 is the best gene of the cluster, and its fold below what names a cluster of the paper.
+    values = np.array([[30, 20, 500]] * 40 + [[20, 20, 500]] * 40)
+    counts = make_counts(values, ["TNFSF8", "KLRC2", "ACTB"], [f"S{i % 6}" for i in range(80)])
+    counts.X[:40, 1] = 22
+    cluster = pd.Series(["0"] * 40 + ["1"] * 40, index=counts.obs_names)
+    subsets = pd.DataFrame({"sample": counts.obs["sample"], "cluster": cluster, "subset": "nk_cd56dim"})
+    design = pd.DataFrame({"sample": [f"S{i}" for i in range(6)], "patient": "P", "batch": "b"})
+    anchors = match_anchors(counts, cluster, PAPER, 1.0, 0.1)
+    assert anchors.set_index("anchor").at["TNFSF8", "status"] == "no match"
+    settings = SETTINGS | {"marker_fold": 0.01}
+    table, _ = name_clusters(counts, subsets, anchors, scores_of(counts), design, "nk", STUDY, **settings)
+    assert table.set_index("cluster").at["0", "name"].endswith("KLRC2")
+    assert not table["name"].str.contains("TNFSF8").any()
 
 
 def test_t_clusters_are_named_without_anchors_and_states():
@@ -134,6 +180,42 @@ def test_a_cluster_that_one_patient_or_batch_carries_is_flagged(carriers, by, pa
     assert shares.groupby("by")["cells"].sum().to_dict() == {"batch": 190, "patient": 190}
 
 
+def test_a_cluster_with_the_scores_of_doublets_is_flagged_and_no_other():
+    table, _ = named_of({"cycling": 90, "terminal": 60, "bright": 40}, doublets=["bright"])
+    table = table.set_index("subset")
+    assert table["flag"].to_dict() == {"nk_cycling": "", "nk_terminal": "", "nk_bright": DOUBLET_RICH}
+    assert table.at["nk_bright", "doublet_share"] > 0.9
+    assert table["doublet_share"].drop("nk_bright").max() < 0.1
+    both, _ = named_of({"cycling": 90, "terminal": 60, "bright": 40}, doublets=["bright"], carriers=one_batch)
+    assert both.set_index("subset").at["nk_bright", "flag"] == f"one batch, {DOUBLET_RICH}"
+    lax, _ = named_of({"cycling": 90, "terminal": 60, "bright": 40}, doublets=["bright"], max_doublets=1.0)
+    assert (lax["flag"] == "").all()
+
+
+def test_as_many_cells_of_a_sample_are_suspects_as_doublets_are_expected_whatever_their_order():
+    scores = pd.DataFrame(
+        {
+            "sample": ["A"] * 10 + ["B"] * 10 + ["C"] * 3,
+            "expected_rate": [0.2] * 10 + [0.1] * 10 + [0.5] * 3,
+            "doublet_score": [*range(10), *([0.3] * 4), *([0.1] * 6), *([np.nan] * 3)],
+        },
+        index=pd.Index([f"c{i}" for i in range(23)], name="cell"),
+    )
+    found = suspects(scores)
+    assert set(found.index[found == 1]) == {"c8", "c9"}, "four cells of B share the one place"
+    assert found[scores["sample"] == "C"].isna().all()
+    turned = scores.iloc[::-1]
+    pd.testing.assert_series_equal(suspects(turned)[scores.index], found)
+
+
+def test_a_branch_without_doublet_scores_has_no_flag_of_them():
+    counts, _ = make_groups({"bright": 20, "cycling": 30}, GROUPS, samples=6)
+    scores = scores_of(counts).assign(doublet_score=np.nan)
+    assert suspects(scores).isna().all()
+    table, _ = named_of({"bright": 20, "cycling": 30}, doublets=[])
+    assert (table["flag"] == "").all()
+
+
 def test_a_cohort_of_one_patient_has_nothing_to_flag():
     table, _ = named_of({"cycling": 50, "bright": 40}, patients=1)
     assert (table["largest_patient_share"] == 1).all()
@@ -157,7 +239,7 @@ def test_one_cluster_and_no_cells():
     anchors = match_anchors(empty, pd.Series(dtype=object), PAPER, 1.0, 0.1)
     design = pd.DataFrame({"sample": ["S0"], "patient": ["P0"], "batch": ["b0"]})
     for table, columns in zip(
-        name_clusters(empty, subsets, anchors, design, "nk", STUDY, **SETTINGS),
+        name_clusters(empty, subsets, anchors, scores_of(counts), design, "nk", STUDY, **SETTINGS),
         (COLUMNS, SHARE_COLUMNS),
         strict=True,
     ):

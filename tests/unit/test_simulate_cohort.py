@@ -13,8 +13,8 @@ from scipy.stats import CensoredData, ecdf
 from immune_landscape.cell_types import RESOURCES
 from immune_landscape.errors import DesignError, InputError, ProblemsError
 from immune_landscape.simulate_cells import draw_droplets, draw_proportions
-from immune_landscape.simulate_cohort import BIOLOGY_FILES, simulate_cohort, write_cohort
-from immune_landscape.simulate_profiles import read_biology
+from immune_landscape.simulate_cohort import simulate_cohort, write_cohort
+from immune_landscape.simulate_profiles import BIOLOGY_FILES, Treatment, read_biology
 from immune_landscape.simulate_receptors import draw_chains
 from immune_landscape.simulate_sheets import draw_sheets
 
@@ -265,17 +265,19 @@ def test_planted_shifts_are_in_the_true_labels():
     design = demo_design(RESOURCES)
     biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES))
     names = list(biology.types.index)
-    spread = ("patient_sd", "change_sd", "treated_visits", "effects", "visit_effects")
-    flags = ("treated_visits", "doublet_rate", "damaged_fraction", "empty_fraction", "donor_nk_fraction")
+    treatment = Treatment(settings["treated_visits"], settings["treated_arms"])
+    spread = ("patient_sd", "change_sd", "abundances", "effects", "arm_effects", "visit_effects")
+    flags = ("doublet_rate", "damaged_fraction", "empty_fraction", "donor_nk_fraction")
     estimates = []
     for seed in range(8):
-        chosen = {key: settings[key] for key in spread}
+        chosen = {"treatment": treatment} | {key: settings[key] for key in spread}
         proportions = draw_proportions(design, biology, seed, **chosen)
         droplets = draw_droplets(
             design,
             proportions,
             biology,
             seed,
+            treatment=treatment,
             cells_per_sample=3000,
             median_umis=settings["median_umis"],
             **{key: settings[key] for key in flags},
@@ -392,7 +394,7 @@ def test_every_unknown_name_of_the_programmes_is_told(tmp_path):
     file = tmp_path / "programmes.yaml"
     file.write_text(yaml.safe_dump(plan), encoding="utf-8")
     with pytest.raises(ProblemsError) as caught:
-        read_biology(RESOURCES / BIOLOGY_FILES[0], file, RESOURCES / BIOLOGY_FILES[2])
+        read_biology(RESOURCES / BIOLOGY_FILES[0], file, *(RESOURCES / name for name in BIOLOGY_FILES[2:]))
     assert len(caught.value.problems) == 2
     assert all(name in str(caught.value) for name in ("NOGENE", "broad.nothing"))
 
@@ -414,3 +416,56 @@ def test_demo_cohort_takes_under_a_minute_of_one_core():
     simulated = simulate_cohort(demo_design(RESOURCES), 1, **demo_settings())
     assert time.process_time() - start < 60
     assert len(simulated.counts) == 36
+
+
+def two_arms(folder):
+    """Return the small design with arms in turn, and a tumour sample for the first patient."""
+    design = small_design(folder)
+    patients = list(dict.fromkeys(design["patient"]))
+    design["arm"] = design["patient"].map({name: ("studied", "control")[at % 2] for at, name in enumerate(patients)})
+    tumour = design.iloc[[0]].assign(sample="T1", tissue="tumour")
+    return pd.concat([design, tumour], ignore_index=True)
+
+
+TUMOUR = {"tumour": {"epithelial": 80.0, "cd8_tex": 20.0, "mono_classical": 0.0}}
+
+
+def test_a_tissue_has_its_own_cell_types_and_their_genes(tmp_path):
+    made = simulate_cohort(two_arms(tmp_path), 7, **{**SMALL, "abundances": TUMOUR})
+    cells = true_rows(made)
+    tumour = cells["sample"] == "T1"
+    assert {"epithelial", "cd8_tex"} <= set(cells.loc[tumour, "type"])
+    assert "mono_classical" not in set(cells.loc[tumour, "type"])
+    assert not {"epithelial", "cd8_tex"} & set(cells.loc[~tumour, "type"])
+    epithelial = (made.cells.loc[made.cells["sample"] == "T1", "type"] == "epithelial").to_numpy()
+    keratin = made.counts["T1"][:, made.genes.index("KRT18")].toarray().ravel()
+    assert keratin[epithelial].mean() > 10 * keratin[~epithelial].mean()
+
+
+def test_no_tissue_leaves_the_genes_of_blood_as_they_are(written):
+    assert "KRT18" not in written[1].genes
+
+
+def test_effects_of_an_arm_act_in_that_arm_alone(tmp_path):
+    chosen = {"treated_arms": ["studied"], "effects": {}, "visit_effects": {}, "expression_effects": {}}
+    settings = {**SMALL, **chosen, "arm_effects": {"b": 3.0}, "patient_sd": 0.0, "change_sd": 0.0}
+    design = two_arms(tmp_path)
+    made = simulate_cohort(design, 7, **settings)
+    cells = true_rows(made).merge(design[["sample", "arm", "visit"]], on="sample")
+    share = (cells["type"] == "b").groupby([cells["arm"], cells["visit"]]).mean()
+    assert share["studied", "on_treatment"] > 4 * share["studied", "baseline"]
+    assert share["control", "on_treatment"] < 2 * share["control", "baseline"]
+
+
+def test_clones_grow_in_responders_of_the_arm_studied_alone(tmp_path):
+    design = two_arms(tmp_path)
+    made = simulate_cohort(design, 7, **{**SMALL, "treated_arms": ["studied"]})
+    grown = {row["patient"] for row in made.truth["expanding_clones"]}
+    chosen = design[(design["arm"] == "studied") & (design["response"] == "responder")]
+    assert grown == set(chosen["patient"])
+    assert grown
+
+
+def test_a_type_that_is_nowhere_described_is_refused(tmp_path):
+    with pytest.raises(DesignError, match="no cell type named unicorn"):
+        simulate_cohort(two_arms(tmp_path), 7, **{**SMALL, "abundances": {"tumour": {"unicorn": 1.0}}})

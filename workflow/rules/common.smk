@@ -17,6 +17,7 @@ from immune_landscape.plan import make_plan
 from immune_landscape.provenance import code_of
 from immune_landscape.report_after_run import write_report
 from immune_landscape.seeds import seed_of
+from immune_landscape.simulate_profiles import BIOLOGY_FILES
 from snakemake.exceptions import WorkflowError
 from snakemake.io import report as in_report
 
@@ -47,10 +48,7 @@ MARKERS = [
     str(RESOURCES / name)
     for name in ("markers.yaml", "cell_types.tsv", "marker_levels.tsv")
 ]
-SIMULATION = [
-    str(RESOURCES / name)
-    for name in ("simulation_genes.tsv", "simulation_programmes.yaml", "markers.yaml")
-]
+SIMULATION = [str(RESOURCES / name) for name in BIOLOGY_FILES]
 REPORT = f"results/{PLAN.name}/report.html"
 DATA_FILES = [
     path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
