@@ -175,11 +175,11 @@ def find_changes(
 
 
 SUMMARY_UNITS = {
-    "share_new": "fraction of the later repertoire",
-    "share_persistent": "fraction of the later repertoire",
-    "share_lost": "fraction of the earlier repertoire",
-    "share_expanded": "fraction of the later repertoire",
-    "share_contracted": "fraction of the earlier repertoire",
+    "share_new": "of the later repertoire",
+    "share_persistent": "of the later repertoire",
+    "share_lost": "of the earlier repertoire",
+    "share_expanded": "of the later repertoire",
+    "share_contracted": "of the earlier repertoire",
     "clones_new": "clonotypes",
     "clones_persistent": "clonotypes",
     "clones_lost": "clonotypes",

@@ -29,9 +29,9 @@ def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], study: Map
     contrasts
         Table of `compare_composition`.
     truth
-        `effects`: subset to log fold (natural logarithm) planted in responders' change against
-        the others'; optional `contrast`: the contrast judged, by default the first of estimand
-        ``response_by_visit``.
+        `planted`: estimand (``response_by_visit``, ``arm_by_visit``) to subset to the log fold (natural logarithm) by
+        which the first group's change was made to differ from the second's; optional `contrast`: the contrast judged,
+        by default the first of each of these estimands.
     study
         Facts of the cohort: ``testing``, whose ``alpha`` is the level of the adjusted p value.
 
@@ -39,12 +39,12 @@ def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], study: Map
     -------
     pandas.DataFrame
         `contrast, parent, subset, planted, expected, effect, ci_low, ci_high, p, p_maxt,
-        verdict, reason`: one row per subset compared or planted.
+        verdict, reason`: one row per subset compared or planted; none where nothing was planted, as in a masked cohort.
 
     Raises
     ------
     InputError
-        The truth holds no effects, or the contrast to judge is not in the table.
+        Effects were planted, but the table has no contrast that could find them.
 
     Notes
     -----
@@ -56,29 +56,40 @@ def judge_recovery(contrasts: pd.DataFrame, truth: Mapping[str, Any], study: Map
     judged unless planted themselves. Significance is that of `p_maxt`, or of `p` for subsets
     outside the family.
     """
-    if not truth.get("effects"):
-        raise InputError("truth: effects is empty, expected subset names with log folds")
-    chosen = _judged_rows(contrasts, truth)
-    table = chosen.assign(planted=chosen["subset"].map(dict(truth["effects"])).fillna(0.0).astype(float))
+    planted = {name: folds for name, folds in (truth.get("planted") or {}).items() if folds}
+    judged = [
+        _judge_contrast(rows, planted[estimand], study["testing"]["alpha"])
+        for estimand, rows in (_judged_rows(contrasts, planted, truth) if planted else [])
+    ]
+    return pd.DataFrame([record for records in judged for record in records], columns=COLUMNS)
+
+
+def _judged_rows(
+    contrasts: pd.DataFrame, planted: Mapping[str, Any], truth: Mapping[str, Any]
+) -> list[tuple[str, pd.DataFrame]]:
+    """Return, for each estimand with planted effects, the rows of the contrast that is judged."""
+    found = []
+    for estimand in planted:
+        rows = contrasts[contrasts["estimand"] == estimand]
+        name = truth.get("contrast") or (rows["contrast"].iloc[0] if len(rows) else None)
+        chosen = rows[rows["contrast"] == name]
+        if len(chosen):
+            found.append((estimand, chosen.reset_index(drop=True)))
+    if not found:
+        known = ", ".join(map(str, contrasts["contrast"].unique())) or "none"
+        wanted = truth.get("contrast") or f"a contrast of estimand {' or '.join(planted)}"
+        raise InputError(f"truth: contrast is {wanted!r}, expected one of the table of contrasts: {known}")
+    return found
+
+
+def _judge_contrast(rows: pd.DataFrame, planted: Mapping[str, float], alpha: float) -> list[dict[Any, Any]]:
+    table = rows.assign(planted=rows["subset"].map(dict(planted)).fillna(0.0).astype(float))
     inside = bool(((table["planted"] != 0) & (table["parent"] != WHOLE)).any())
     unknown = inside & (table["parent"] == WHOLE)
     table["expected"] = _expected_effects(table).mask(unknown)
-    alpha = study["testing"]["alpha"]
     table["verdict"] = [_verdict_of(row, alpha) for row in table.to_dict("records")]
     table["reason"] = [_reason_of(row) for row in table.to_dict("records")]
-    records = table[COLUMNS].to_dict("records") + _missing_rows(table, truth)
-    return pd.DataFrame(records, columns=COLUMNS)
-
-
-def _judged_rows(contrasts: pd.DataFrame, truth: Mapping[str, Any]) -> pd.DataFrame:
-    names = contrasts.loc[contrasts["estimand"] == "response_by_visit", "contrast"]
-    name = truth.get("contrast") or (names.iloc[0] if len(names) else None)
-    chosen = contrasts[contrasts["contrast"] == name]
-    if chosen.empty:
-        known = ", ".join(map(str, contrasts["contrast"].unique())) or "none"
-        wanted = truth.get("contrast") or "a contrast of estimand response_by_visit"
-        raise InputError(f"truth: contrast is {wanted!r}, expected one of the table of contrasts: {known}")
-    return chosen.reset_index(drop=True)
+    return table[COLUMNS].to_dict("records") + _missing_rows(table, planted)
 
 
 def _expected_effects(table: pd.DataFrame) -> pd.Series:
@@ -132,12 +143,12 @@ def _reason_of(row: Mapping[Any, Any]) -> str:
     return f"{told} above the detectable {row['mde_d']:.2f} SD, but estimated as {found}: chance, or mislabelled cells"
 
 
-def _missing_rows(table: pd.DataFrame, truth: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _missing_rows(table: pd.DataFrame, planted: Mapping[str, float]) -> list[dict[Any, Any]]:
     """Return a row for each planted subset that was not compared at all."""
     shared = {"contrast": table["contrast"].iloc[0], "parent": "", "verdict": "not tested"}
     shared |= {"reason": "not in the table of contrasts"}
     return [
         shared | {"subset": subset, "planted": float(fold)}
-        for subset, fold in truth["effects"].items()
+        for subset, fold in planted.items()
         if subset not in set(table["subset"])
     ]

@@ -17,7 +17,14 @@ from immune_landscape.errors import DesignError, InputError
 from immune_landscape.simulate_cells import Droplets, draw_droplets, draw_proportions
 from immune_landscape.simulate_contigs import list_contigs, list_rearrangements, list_v_genes
 from immune_landscape.simulate_counts import draw_counts
-from immune_landscape.simulate_profiles import BIOLOGY_FILES, SAMPLE_COLUMNS, Biology, Treatment, read_biology
+from immune_landscape.simulate_profiles import (
+    BIOLOGY_FILES,
+    SAMPLE_COLUMNS,
+    Biology,
+    Treatment,
+    list_samples,
+    read_biology,
+)
 from immune_landscape.simulate_receptors import Repertoire, draw_repertoire
 from immune_landscape.store import whole
 
@@ -146,7 +153,7 @@ def simulate_cohort(
     """
     settings = {key: value for key, value in locals().items() if key not in ("design", "seed")}
     wanted = {name for types in abundances.values() for name in types}
-    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES), wanted)
+    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES), wanted=wanted)
     _check_request(design, biology, [*absent_types, *wanted], [])
     biology = biology.without(absent_types)
     _check_request(design, biology, [*effects, *arm_effects, *visit_effects], list(expression_effects))
@@ -207,7 +214,8 @@ def simulate_cohort(
         contigs={name: list_contigs(name, droplets, repertoire, seed) for name in counts},
         bulk={name: list_rearrangements(name, repertoire, seed) for name in counts},
         cells=cells,
-        truth=_tell_truth(biology, seed, settings, cells, repertoire),
+        truth=_tell_truth(biology, seed, settings, cells, repertoire)
+        | {"planted": _planted_differences(design, treatment, effects, arm_effects)},
     )
 
 
@@ -267,6 +275,31 @@ def _tell_truth(
         },
         "expanding_clones": expanded.to_dict(orient="records"),
     }
+
+
+def _planted_differences(
+    design: pd.DataFrame, treatment: Treatment, effects: dict[str, float], arm_effects: dict[str, float]
+) -> dict[str, dict[str, float]]:
+    """Return by estimand what a comparison of groups finds on average: mean log folds of its patients, subtracted."""
+    later = {sample.patient: sample for sample in list_samples(design) if treatment.is_later(sample)}
+    folds = pd.DataFrame({"works": effects, "given": arm_effects}).fillna(0.0)
+    table = pd.DataFrame(
+        {
+            name: folds["works"] * treatment.works(s) + folds["given"] * treatment.is_given(s)
+            for name, s in later.items()
+        }
+    )
+    groups = {
+        "response_by_visit": {name: sample.response == "responder" for name, sample in later.items() if sample.response}
+    }
+    if treatment.arms:
+        groups["arm_by_visit"] = {name: treatment.concerns(sample) for name, sample in later.items()}
+    found = {}
+    for estimand, belongs in groups.items():
+        first, second = ([name for name, held in belongs.items() if held is wanted] for wanted in (True, False))
+        difference = table[first].mean(axis=1) - table[second].mean(axis=1)
+        found[estimand] = {str(name): round(fold, 6) for name, fold in difference[difference.abs() > 0].items()}
+    return {estimand: folds for estimand, folds in found.items() if folds}
 
 
 def _expected_effects(biology: Biology, effects: dict[str, float]) -> list[dict[str, Any]]:

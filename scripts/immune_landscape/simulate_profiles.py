@@ -144,7 +144,9 @@ def stream(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(crc32(name.encode()) for name in names)])
 
 
-def read_biology(genes: Path, programmes: Path, markers: Path, further: Path, wanted: Collection[str] = ()) -> Biology:
+def read_biology(
+    genes: Path, programmes: Path, markers: Path, further: Path, *, wanted: Collection[str] = ()
+) -> Biology:
     """Read the gene table, the programmes and the marker sets they name.
 
     Parameters

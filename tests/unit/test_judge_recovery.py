@@ -18,7 +18,7 @@ def row(subset, effect, p, *, p_maxt=None, low=-1.0, high=1.0, status="tested", 
 
 
 def judged(rows, effects, **truth):
-    table = judge_recovery(pd.DataFrame(rows), {"effects": effects} | truth, STUDY)
+    table = judge_recovery(pd.DataFrame(rows), {"planted": {"response_by_visit": effects}} | truth, STUDY)
     assert table.columns.tolist() == COLUMNS
     return table.set_index("subset")
 
@@ -82,8 +82,7 @@ def test_chosen_contrast():
 
 def test_unusable_truth_is_named():
     rows = [row("a", 1.0, 0.5)]
-    with pytest.raises(InputError, match="effects is empty"):
-        verdicts(rows, {})
+    assert verdicts(rows, {}) == {}
     with pytest.raises(InputError, match="contrast is 'z', expected one of the table of contrasts: c"):
         verdicts(rows, {"a": 1.0}, contrast="z")
 
@@ -127,6 +126,20 @@ def test_a_planted_effect_between_the_two_detectable_ones_and_beyond():
 
 def test_the_level_is_that_of_the_study():
     rows = [row("up", 1.0, 0.03), row("other", -1.0, 0.5)]
-    strict = judge_recovery(pd.DataFrame(rows), {"effects": {"up": 1.0}}, {"testing": {"alpha": 0.01}})
+    strict = judge_recovery(
+        pd.DataFrame(rows), {"planted": {"response_by_visit": {"up": 1.0}}}, {"testing": {"alpha": 0.01}}
+    )
     assert strict["verdict"].iloc[0] == "right direction, not significant"
     assert verdicts(rows, {"up": 1.0})["up"] == "recovered"
+
+
+def test_effects_of_an_arm_are_judged_in_a_contrast_of_arms():
+    arms = [row("a", 1.0, 0.001, contrast="arms") | {"estimand": "arm_by_visit"}]
+    planted = {"response_by_visit": {"a": 1.0}, "arm_by_visit": {"a": 2.0}}
+    found = judge_recovery(pd.DataFrame([row("a", 0.1, 0.6), *arms]), {"planted": planted}, STUDY)
+    assert found[["contrast", "planted", "verdict"]].to_numpy().tolist() == [
+        ["c", 1.0, "right direction, not significant"],
+        ["arms", 2.0, "recovered"],
+    ]
+    alone = judge_recovery(pd.DataFrame(arms), {"planted": planted}, STUDY)
+    assert alone["contrast"].tolist() == ["arms"]

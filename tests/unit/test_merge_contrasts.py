@@ -98,7 +98,8 @@ def test_layers_that_a_declared_family_leaves_out_are_no_part_of_it():
 
 
 def test_quality_is_no_hypothesis():
-    table = merged({"composition": layer("subset", ["x"], [0.02]), "quality": layer("feature", ["genes"], [0.01]).assign(family="exploratory")})
+    quality = layer("feature", ["genes"], [0.01]).assign(family="exploratory")
+    table = merged({"composition": layer("subset", ["x"], [0.02]), "quality": quality})
     assert of(table, "composition").loc["x", "p_holm"] == 0.02
     assert of(table, "quality").loc["genes", "fdr"] == 0.01
 

@@ -455,6 +455,20 @@ def test_effects_of_an_arm_act_in_that_arm_alone(tmp_path):
     share = (cells["type"] == "b").groupby([cells["arm"], cells["visit"]]).mean()
     assert share["studied", "on_treatment"] > 4 * share["studied", "baseline"]
     assert share["control", "on_treatment"] < 2 * share["control", "baseline"]
+    assert made.truth["planted"] == {"arm_by_visit": {"b": 3.0}}
+
+
+def test_truth_tells_what_a_comparison_of_groups_finds_on_average(tmp_path):
+    chosen = {"treated_arms": ["studied"], "effects": {"b": 1.0}, "arm_effects": {"pdc": 0.5}}
+    design = two_arms(tmp_path)
+    planted = simulate_cohort(design, 7, **{**SMALL, **chosen}).truth["planted"]
+    patients = design.drop_duplicates("patient").set_index("patient")
+    folds = pd.DataFrame(0.0, index=patients.index, columns=["b", "pdc"])
+    studied, responds = patients["arm"] == "studied", patients["response"] == "responder"
+    folds.loc[studied & responds, "b"], folds.loc[studied, "pdc"] = 1.0, 0.5
+    for estimand, group in (("response_by_visit", responds), ("arm_by_visit", studied)):
+        expected = folds[group].mean() - folds[~group].mean()
+        assert planted[estimand] == pytest.approx(expected[expected != 0].to_dict(), abs=1e-6)
 
 
 def test_clones_grow_in_responders_of_the_arm_studied_alone(tmp_path):

@@ -21,8 +21,14 @@ CONTRASTS = {contrast["name"]: contrast["name"] for contrast in config["contrast
 HAS_RECOVERY = (
     IS_SIMULATED
     and HAS_GEX
-    and bool(config["simulate_cohort"]["effects"])
-    and any(c["estimand"] == "response_by_visit" for c in config["contrasts"])
+    and any(
+        config["simulate_cohort"][planted]
+        and any(c["estimand"] == estimand for c in config["contrasts"])
+        for planted, estimand in (
+            ("effects", "response_by_visit"),
+            ("arm_effects", "arm_by_visit"),
+        )
+    )
 )
 
 # Inputs that a rule takes where the cohort has the layer.
