@@ -18,13 +18,14 @@ GEX_COMPARED = {
 TCR = {
     *("load_receptors", "define_clonotypes", "measure_expansion"),
     *("draw_clonotypes", "draw_expansion", "check_identity", "draw_identity", "track_clones", "draw_tracks"),
+    *("share_clones", "draw_sharing"),
 }
 COMPARED = {"compare_values", "draw_values", "merge_contrasts", "sweep_definitions", "model_visits"}
 ALWAYS = {"check_inputs", "draw_cohort", "report_cohort", "measure_endpoints", "judge_claims", "draw_claims"}
 SIMULATED = ALWAYS | {"simulate_cohort"}
 BULK = {
     *("load_repertoires", "measure_repertoires", "measure_overlap", "measure_usage"),
-    *("draw_repertoires", "track_clones", "draw_tracks"),
+    *("draw_repertoires", "track_clones", "draw_tracks", "share_clones", "draw_sharing"),
 }
 SHEETS = {"measure_populations", "load_measures"}
 FULL_GEX = GEX | GEX_COMPARED | COMPARED
@@ -40,12 +41,13 @@ JOBS = {
 def jobs_of(rules):
     """Count the jobs of each rule: values are compared and drawn by layer, signatures have a figure of their own."""
     layers = {"measure_expansion", "measure_repertoires", "measure_populations", "load_measures", "measure_quality"}
-    count = len(layers & rules)
-    by_layer = {"compare_values": count + ("score_signatures" in rules), "draw_values": count}
     # Clones of cells and of bulk repertoires are followed apart; receptors speak of cells only where cells are named.
     sources = len({"load_receptors", "load_repertoires"} & rules)
+    count = len(layers & rules) + sources
+    by_layer = {"compare_values": count + ("score_signatures" in rules), "draw_values": count}
     by_layer |= dict.fromkeys(("track_clones", "draw_tracks"), sources)
     also = {"witness_receptors"} if {"load_receptors", "annotate_lineages"} <= rules else set()
+    also |= {"bridge_repertoires", "draw_bridge"} if {"load_receptors", "load_repertoires"} <= rules else set()
     return {rule: by_layer.get(rule, JOBS.get(rule, 1)) for rule in rules | also}
 
 
