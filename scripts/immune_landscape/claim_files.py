@@ -104,14 +104,7 @@ def examine_claims(path: str | Path) -> tuple[dict[str, Any], list[Problem]]:
     path = Path(path)
     file = read_yaml(path, shown_path(path))
     content = fill_defaults(load_schema("claims"), file.value)
-
-    def place(keys: KeyPath) -> tuple[str, int]:
-        """Return file and line of a key, or of the nearest one above it that is written."""
-        while keys and keys not in file.lines:
-            keys = keys[:-1]
-        return file.label, file.lines.get(keys, 0)
-
-    found = [] if not file.value and file.problems else schema_problems(load_schema("claims"), content, place)
+    found = [] if not file.value and file.problems else schema_problems(load_schema("claims"), content, file.place)
     told = {problem.column for problem in file.problems}
     problems = [*file.problems, *(problem for problem in found if problem.column not in told)]
     if not problems:

@@ -9,6 +9,9 @@ and overall survival 10.8 months, doses of 1, 2, 4 and 8 x 10^9 cells. Everythin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
@@ -22,24 +25,40 @@ MISSING = {"SD": "on_treatment", "PD": "baseline"}
 MEDIAN_PFS, MEDIAN_OS = 6.6, 10.8
 TYPICAL_PFS = {"CR": 15.0, "PR": 10.5, "SD": 6.6, "PD": 1.9}
 FOLLOW_UP = 22.0
+
+
+class Gate(NamedTuple):
+    """A population: its parent, ``all`` for the first, and its typical share of it."""
+
+    parent: str
+    share: float
+
+
+class Measure(NamedTuple):
+    """A measure: unit, typical value, and SD of its log between patients and between samples of a patient."""
+
+    unit: str
+    typical: float
+    between: float
+    within: float
+
+
 GATES = {
-    "Lymphocytes": ("all", 0.7),
-    "CD3+": ("Lymphocytes", 0.62),
-    "CD3-CD56+": ("Lymphocytes", 0.15),
-    "CD3+CD56+": ("CD3+", 0.05),
-    "CD8+": ("CD3+", 0.35),
-    "CD56bright": ("CD3-CD56+", 0.08),
+    "Lymphocytes": Gate("all", 0.7),
+    "CD3+": Gate("Lymphocytes", 0.62),
+    "CD3-CD56+": Gate("Lymphocytes", 0.15),
+    "CD3+CD56+": Gate("CD3+", 0.05),
+    "CD8+": Gate("CD3+", 0.35),
+    "CD56bright": Gate("CD3-CD56+", 0.08),
 }
-"""Population -> its parent, and its typical share of it."""
 
 EVENTS = (120_000, 250_000)
 MEASURES = {
-    "Lymphocytes": ("10^9/L", 1.3, 0.3, 0.15),
-    "Monocytes": ("10^9/L", 0.5, 0.3, 0.2),
-    "IFN-gamma": ("pg/mL", 8.0, 0.6, 0.35),
-    "CRP": ("mg/L", 12.0, 0.8, 0.4),
+    "Lymphocytes": Measure("10^9/L", 1.3, 0.3, 0.15),
+    "Monocytes": Measure("10^9/L", 0.5, 0.3, 0.2),
+    "IFN-gamma": Measure("pg/mL", 8.0, 0.6, 0.35),
+    "CRP": Measure("mg/L", 12.0, 0.8, 0.4),
 }
-"""Measure -> unit, typical value, and SD of its log between patients and between samples of a patient."""
 
 CELLS_COUNTED = ("Mononuclear cells", ("Lymphocytes", "Monocytes"))
 """Measure that is the sum of others: what the cells of a sample are shares of."""
@@ -95,38 +114,78 @@ def draw_numbers(patients: pd.DataFrame, samples: pd.DataFrame, seed: int) -> tu
     """
     responders = patients.loc[patients["best_response"].isin(["CR", "PR"]), "patient"]
     treated = samples["patient"].isin(responders) & (samples["visit"] != next(iter(VISITS)))
-    populations = _draw_populations(samples, treated.to_numpy(dtype=bool), stream(seed, "populations"))
+    effects = {name.split("/")[1]: effect for name, effect in PLANTED["populations"].items()}
+    shifts = {gate: effect * treated.to_numpy(dtype=float) for gate, effect in effects.items()}
+    populations = draw_gates(samples, GATES, shifts, stream(seed, "populations"))
     return populations, _draw_measures(samples, stream(seed, "measures"))
 
 
-def _draw_populations(samples: pd.DataFrame, treated: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+def draw_gates(
+    samples: pd.DataFrame, gates: Mapping[str, Gate], shifts: Mapping[str, np.ndarray], rng: np.random.Generator
+) -> pd.DataFrame:
+    """Draw the events of every gate in every sample.
+
+    Parameters
+    ----------
+    samples
+        One row per sample: sample, patient.
+    gates
+        Population to its gate, parents before their children.
+    shifts
+        Population to what is added to the log odds of its gate in each sample, (samples,).
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of ``populations.tsv``: a gate holds a binomial number of its parent's events, its log odds normal
+        around the patient's.
+    """
     counts = {"all": rng.integers(*EVENTS, len(samples))}
-    effects = {name.split("/")[1]: effect for name, effect in PLANTED["populations"].items()}
-    for gate, (parent, share) in GATES.items():
-        odds = np.log(share / (1 - share)) + _deviations(samples, *SHARE_SD, rng)
-        odds = odds + effects.get(gate, 0.0) * treated
-        counts[gate] = rng.binomial(counts[parent], 1 / (1 + np.exp(-odds)))
+    for name, gate in gates.items():
+        odds = np.log(gate.share / (1 - gate.share)) + _deviations(samples, *SHARE_SD, rng)
+        odds = odds + shifts.get(name, 0.0)
+        counts[name] = rng.binomial(counts[gate.parent], 1 / (1 + np.exp(-odds)))
+    parents = {name: "" if gate.parent == "all" else gate.parent for name, gate in gates.items()} | {"all": ""}
     rows = [
-        {"sample": sample, "population": gate, "parent": _parent_cell(gate), "count": int(counts[gate][at])}
+        {"sample": sample, "population": name, "parent": parents[name], "count": int(counts[name][at])}
         for at, sample in enumerate(samples["sample"])
-        for gate in counts
+        for name in counts
     ]
     return pd.DataFrame(rows)
 
 
-def _parent_cell(gate: str) -> str:
-    parent = GATES.get(gate, ("", 1.0))[0]
-    return "" if parent == "all" else parent
+def draw_levels(
+    samples: pd.DataFrame, measures: Mapping[str, Measure], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draw measures, log-normal around each patient's level, to three digits.
+
+    Parameters
+    ----------
+    samples
+        One row per sample: patient.
+    measures
+        Name to what is typical.
+    rng
+        Source of randomness.
+
+    Returns
+    -------
+    dict
+        Name to (samples,) values.
+    """
+    return {
+        name: _three_digits(facts.typical * np.exp(_deviations(samples, facts.between, facts.within, rng)))
+        for name, facts in measures.items()
+    }
 
 
 def _draw_measures(samples: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    values = {
-        name: _three_digits(typical * np.exp(_deviations(samples, between, within, rng)))
-        for name, (_, typical, between, within) in MEASURES.items()
-    }
+    values = draw_levels(samples, MEASURES, rng)
     total, parts = CELLS_COUNTED
     values[total] = _three_digits(np.sum([values[part] for part in parts], axis=0))
-    units = {name: facts[0] for name, facts in MEASURES.items()}
+    units = {name: facts.unit for name, facts in MEASURES.items()}
     units[total] = units[parts[0]]
     missing = {(UNMEASURED[0], at) for at in rng.choice(len(samples), UNMEASURED[1], replace=False).tolist()}
     rows = [

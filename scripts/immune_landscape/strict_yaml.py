@@ -44,6 +44,12 @@ class YamlFile:
     problems: list[Problem] = field(default_factory=list)
     suspect: set[KeyPath] = field(default_factory=set)
 
+    def place(self, keys: KeyPath) -> tuple[str, int]:
+        """Return file and line of a key, or of the nearest one above it that is written."""
+        while keys and keys not in self.lines:
+            keys = keys[:-1]
+        return self.label, self.lines.get(keys, 0)
+
 
 def dotted(path: KeyPath) -> str:
     """Return a key path as text, such as ``contrasts[0].name``."""
