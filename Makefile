@@ -7,13 +7,17 @@ PYTHON := $(shell sh envs/find_python.sh)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit science lint lock clean
+.PHONY: help run cohorts test unit science lint lock clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 run: $(VENV)/cpu.done ## run the workflow on COHORT (the demo unless given) and print where its report lies
 	$(BIN)/snakemake --cores $(CORES) --config cohort=$(COHORT)
+
+TRIALS := pancreatic_nk gastric_rak gastric_conversion
+cohorts: $(VENV)/cpu.done ## run the three trials under config/cohorts (simulated), to a report each
+	for name in $(TRIALS); do $(BIN)/snakemake --cores $(CORES) --config cohort=config/cohorts/$$name || exit 1; done
 
 test: lint ## everything CI checks: lint, types, tests
 	$(BIN)/python -m pytest $(PYTEST)
