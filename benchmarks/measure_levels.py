@@ -34,17 +34,21 @@ SCHEMAS = RESOURCES.parent / "schemas" / "settings"
 
 def main(folder: Path) -> None:
     """Average each gene over the libraries and write the table."""
+    measure([folder / name for name in FILES]).round(4).to_csv(RESOURCES / "marker_levels.tsv", sep="\t")
+
+
+def measure(paths: list[Path]) -> pd.DataFrame:
+    """Return what `cell_types.read_levels` reads, measured in some libraries, each of the same weight."""
     types = read_cell_types()
     wanted = types[types["branch"].isin(BRANCHES) & types["level"].isin(["subset", "state", "published"])]
     genes = level_genes(wanted, "t")
-    libraries = [anndata.read_h5ad(folder / name) for name in FILES]
-    measured = [pd.DataFrame(dict(levels_of(library, genes))) for library in libraries]
+    measured = [pd.DataFrame(dict(levels_of(anndata.read_h5ad(path), genes))) for path in paths]
     table = pd.DataFrame(index=pd.Index(genes, name="gene"))
     for branch in BRANCHES:
         means = np.expm1(pd.concat([each[f"{branch}_mean"] for each in measured], axis=1)).mean(axis=1)
         spreads = pd.concat([each[f"{branch}_sd"] for each in measured], axis=1)
         table[f"{branch}_mean"], table[f"{branch}_sd"] = np.log1p(means), np.sqrt((spreads**2).mean(axis=1))
-    table.round(4).to_csv(RESOURCES / "marker_levels.tsv", sep="\t")
+    return table
 
 
 def levels_of(library, genes):

@@ -3,9 +3,7 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.annotate_lineages import annotate_lineages
-    from immune_landscape.cell_types import types_of
-    from immune_landscape.level_scores import coverage_of
+    from immune_landscape.annotate_lineages import annotate_lineages, coverage_of_lineages
     from immune_landscape.store import read_stage, read_table, write_table
 
     given, tissues = snakemake.input, tuple(snakemake.params.study["tissues"])
@@ -15,4 +13,4 @@ with running(snakemake) as log:
     lineages = annotate_lineages(counts, *maps, tissues, *said, **snakemake.params.settings)
     log.info("%s", lineages["lineage"].value_counts().to_dict())
     write_table(lineages.reset_index(), snakemake.output.cells)
-    write_table(coverage_of(types_of("lineage", tissues=tissues), counts.var_names), snakemake.output.markers)
+    write_table(coverage_of_lineages(tissues, counts.var_names), snakemake.output.markers)

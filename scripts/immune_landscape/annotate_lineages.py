@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,25 @@ import pandas as pd
 
 from immune_landscape.cell_types import read_cell_types, types_of
 from immune_landscape.consensus import agreement_of, join_witnesses, lineage_vote, receptor_of, vote_of
-from immune_landscape.level_scores import entry_of, expression_of
-from immune_landscape.marker_scores import best_type, score_cells, smooth, type_scores
+from immune_landscape.level_scores import COVERAGE, coverage_of, expression_of, missing_of
+from immune_landscape.marker_scores import (
+    FEW_GENES,
+    SCORED,
+    best_type,
+    entry_of,
+    gene_weights,
+    score_cells,
+    smooth,
+    status_of,
+    type_scores,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from anndata import AnnData
+
+LOG = logging.getLogger("immune_landscape")
 
 UNASSIGNED = "unassigned"
 AGAINST = {"t": "broad.T_against_NK", "nk": "broad.NK_against_T"}
@@ -38,7 +53,8 @@ def annotate_lineages(
     """Name the lineage of each cell, or leave it unassigned.
 
     Witnesses are the markers of the cell and its neighbours, the markers of its cluster, the vote of a reference, and
-    a T-cell receptor where others say T or NK; `consensus.join_witnesses` joins them.
+    a T-cell receptor where others say T or NK; `consensus.join_witnesses` joins them. By markers no cell is named as
+    a lineage that `faults_of` finds a fault with: too few of its genes are in the data, or of those of its rivals.
 
     Parameters
     ----------
@@ -64,17 +80,15 @@ def annotate_lineages(
         that name the lineage).
     """
     types = types_of("lineage", tissues=tissues)
-    evidence, contrast = _evidence_of(counts, reduction, types)
+    faults = faults_of(types, counts.var_names)
+    named = [slug for slug, fault in faults.items() if not fault]
+    LOG.info("not named by markers: %s", {slug: fault for slug, fault in faults.items() if fault})
     cluster = clusters.obs.loc[counts.obs_names, "cluster"].astype(str)
+    evidence, contrast = _evidence_of(counts, reduction, types)
     near = [smooth(table, clusters[counts.obs_names].obsp["connectivities"]) for table in (evidence, contrast)]
     mean = [table.groupby(cluster).transform("mean") for table in (evidence, contrast)]
     own, by_cluster = (
-        best_type(
-            _t_or_nk(type_scores(scores, types), gap),
-            unassigned=UNASSIGNED,
-            min_score=min_score,
-            min_margin=min_margin,
-        )
+        _name(_t_or_nk(type_scores(scores, types), gap), named, min_score=min_score, min_margin=min_margin)
         for scores, gap in (near, mean)
     )
     said = pd.DataFrame({"markers": own["label"], "by_cluster": by_cluster["label"]}, dtype=object)
@@ -88,22 +102,93 @@ def annotate_lineages(
     return table.assign(agreement=agreement_of(heard, lineage, {})).rename_axis("cell")
 
 
+def faults_of(types: pd.DataFrame, genes: Iterable[str]) -> dict[str, str]:
+    """Say of each lineage why data with these genes leave no cell to be named so.
+
+    Parameters
+    ----------
+    types
+        Lineages: rows of `cell_types.read_cell_types`.
+    genes
+        Genes in the data.
+
+    Returns
+    -------
+    dict
+        Slug -> fault, empty for none. A lineage needs a marker set that is looked for (`marker_scores.status_of`), and
+        so does each of its rivals, whose cells would else bear its name. T and NK cells are told apart by genes of
+        their own, so that neither needs the other's marker sets.
+    """
+    known, weights = set(genes), gene_weights(types)
+    sets = {str(slug): names for slug, names in types["marker_sets"].items() if names}
+    states = {slug: {status_of(name, known, weights) for name in names} for slug, names in sets.items()}
+    lacking = {slug for slug, found in states.items() if SCORED not in found}
+    apart = _tells_t_from_nk(known)
+    faults = {}
+    for slug, rivals in types.loc[list(states), "rivals"].items():
+        unknown = [
+            rival
+            for rival in rivals
+            if rival in states and (not apart if {slug, rival} == set(AGAINST) else rival in lacking)
+        ]
+        fault = f"not told from {', '.join(unknown)}" if unknown else ""
+        faults[str(slug)] = FEW_GENES if slug in lacking else fault
+    return faults
+
+
+def coverage_of_lineages(tissues: tuple[str, ...], genes: Iterable[str]) -> pd.DataFrame:
+    """List which markers of the lineages the data lack, and which lineages they leave out.
+
+    Parameters
+    ----------
+    tissues
+        As in `annotate_lineages`.
+    genes
+        Genes in the data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `level_scores.coverage_of` returns; ``status`` also tells which rival a lineage cannot be told from. The two
+        sets by which T and NK cells are told apart have rows of their own.
+    """
+    types, known = types_of("lineage", tissues=tissues), set(genes)
+    table, faults = coverage_of(types, known), faults_of(types, known)
+    told = table["type"].map(faults)
+    table["status"] = table["status"].mask((table["status"] == SCORED) & (told != ""), told)
+    status = SCORED if _tells_t_from_nk(known) else FEW_GENES
+    against = [(slug, *missing_of(name, known), status) for slug, name in AGAINST.items()]
+    return pd.concat([table, pd.DataFrame(against, columns=COVERAGE)], ignore_index=True)
+
+
+def _tells_t_from_nk(genes: Collection[str]) -> bool:
+    return all(sum(gene in genes for gene in entry_of(name)["genes"]) >= MIN_AGAINST for name in AGAINST.values())
+
+
 def _evidence_of(counts: AnnData, reduction: AnnData, types: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cells x marker sets, and the contrast of T against NK (no column where the data lack its genes)."""
-    sets = [name for names in types["marker_sets"] for name in names]
+    known, weights = set(counts.var_names), gene_weights(types)
+    names = [name for sets in types["marker_sets"] for name in sets]
+    sets = [name for name in names if status_of(name, known, weights) == SCORED]
     evidence = score_cells(counts, sets, reduction.uns["reduction"]["genes"])
-    genes = {branch: entry_of(name)["genes"] for branch, name in AGAINST.items()}
-    values = expression_of(counts, [gene for names in genes.values() for gene in names])
-    found = {branch: [gene for gene in names if gene in values.columns] for branch, names in genes.items()}
-    contrast = pd.DataFrame(index=values.index)
-    if min(map(len, found.values())) >= MIN_AGAINST:
-        contrast["t"] = values[found["t"]].mean(axis=1) - values[found["nk"]].mean(axis=1)
+    contrast = pd.DataFrame(index=counts.obs_names)
+    if _tells_t_from_nk(known):
+        genes = {slug: [gene for gene in entry_of(name)["genes"] if gene in known] for slug, name in AGAINST.items()}
+        values = expression_of(counts, [*genes["t"], *genes["nk"]])
+        contrast["t"] = values[genes["t"]].mean(axis=1) - values[genes["nk"]].mean(axis=1)
     return evidence, contrast
 
 
 def _t_or_nk(by_type: pd.DataFrame, contrast: pd.DataFrame) -> pd.DataFrame:
     """Give the better score of T and NK to the one that the contrast speaks for, and put the other back."""
-    if contrast.empty or not set(AGAINST) <= set(by_type.columns):
+    scored = [slug for slug in AGAINST if slug in by_type.columns]
+    if contrast.empty or not scored:
         return by_type
-    gap, best = GAIN * contrast["t"], by_type[list(AGAINST)].max(axis=1)
+    gap, best = GAIN * contrast["t"], by_type[scored].max(axis=1)
     return by_type.assign(t=best + np.minimum(gap, 0), nk=best - np.maximum(gap, 0))
+
+
+def _name(by_type: pd.DataFrame, named: list[str], *, min_score: float, min_margin: float) -> pd.DataFrame:
+    """Name the best lineage, and leave open the cells for which that is none of those that can be named."""
+    best = best_type(by_type, unassigned=UNASSIGNED, min_score=min_score, min_margin=min_margin)
+    return best.assign(label=best["label"].where(best["label"].isin(named), UNASSIGNED))

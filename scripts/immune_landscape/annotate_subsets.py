@@ -23,6 +23,7 @@ from immune_landscape.level_scores import (
     above_level,
     close_sides,
     coverage_of,
+    coverage_of_sides,
     expression_of,
     level_genes,
     score_types,
@@ -128,13 +129,16 @@ class BranchScores(NamedTuple):
     branch
         ``nk`` or ``t``.
     types
-        Rows of `cell_types.read_cell_types` that cells of the branch may get.
+        Subsets: rows of `cell_types.read_cell_types` that cells of the branch may get.
+    states
+        Likewise states.
     scores
         Cells x marker genes, as `level_scores.expression_of` returns.
     """
 
     branch: str
     types: pd.DataFrame
+    states: pd.DataFrame
     scores: pd.DataFrame
 
     @property
@@ -162,9 +166,9 @@ def score_branch(counts: AnnData, reduction: AnnData, branch: str, tissues: tupl
     BranchScores
         Independent of neighbours and clusters.
     """
-    types = types_of("subset", branch=branch, tissues=tissues)
-    wanted = pd.concat([types, types_of("state", branch=branch, tissues=tissues)])
-    return BranchScores(branch, types, expression_of(counts, level_genes(wanted, branch)))
+    types, states = (types_of(level, branch=branch, tissues=tissues) for level in ("subset", "state"))
+    genes = level_genes(pd.concat([types, states]), branch)
+    return BranchScores(branch, types, states, expression_of(counts, genes))
 
 
 def coverage_of_branch(branch: str, tissues: tuple[str, ...], genes: Iterable[str]) -> pd.DataFrame:
@@ -180,10 +184,12 @@ def coverage_of_branch(branch: str, tissues: tuple[str, ...], genes: Iterable[st
     Returns
     -------
     pandas.DataFrame
-        As `level_scores.coverage_of` returns, for subsets and states.
+        As `level_scores.coverage_of` returns, for subsets and states, and for the sides of T cells.
     """
-    types = pd.concat([types_of(level, branch=branch, tissues=tissues) for level in ("subset", "state")])
-    return coverage_of(types[~types.index.duplicated()], genes)
+    subsets, states = (types_of(level, branch=branch, tissues=tissues) for level in ("subset", "state"))
+    known = set(genes)
+    tables = [coverage_of(subsets, known), coverage_of(states.drop(subsets.index, errors="ignore"), known)]
+    return pd.concat([*tables, coverage_of_sides(known)][: 3 if branch == "t" else 2], ignore_index=True)
 
 
 def smooth_scores(scored: BranchScores, connectivities: sp.csr_matrix) -> pd.DataFrame:
@@ -371,6 +377,5 @@ def name_states(scored: BranchScores, evidence: pd.DataFrame) -> pd.Series:
     pandas.Series
         Slug, or empty for no state.
     """
-    types = types_of("state", branch=scored.branch)
-    by_state = score_types(above_level(evidence, scored.branch), types)
+    by_state = score_types(above_level(evidence, scored.branch), scored.states)
     return best_type(by_state, unassigned="", min_score=STATE_SCORE, min_margin=0.0)["label"].rename("state")

@@ -21,11 +21,14 @@ def read_cell_types() -> pd.DataFrame:
         Index ``slug``; ``name``, ``level`` (lineage, subset, state, or published for NK states that clusters are
         compared with), ``also`` (a second level of the row, such as state), ``branch`` (nk, t, other), ``parent``
         (the type that a cell is named where its subset is open), ``marker_sets`` (list of ``group.set`` in
-        markers.yaml), ``anchor`` (gene symbol that names an NK cluster), ``side`` (cd4, cd8 or empty), ``tissue``
-        (any, or tissue for types looked for outside blood only), ``colour``, ``cell_ontology``.
+        markers.yaml), ``rivals`` (list of lineages whose cells look like this one where their markers are missing: it
+        is named only where they too can be looked for), ``anchor`` (gene symbol that names an NK cluster), ``side``
+        (cd4, cd8 or empty), ``tissue`` (any, or tissue for types looked for outside blood only), ``colour``,
+        ``cell_ontology``.
     """
     table = pd.read_csv(RESOURCES / "cell_types.tsv", sep="\t", dtype=str, keep_default_na=False, index_col="slug")
-    table["marker_sets"] = [[name for name in sets.split(",") if name] for sets in table["marker_sets"]]
+    for column in ("marker_sets", "rivals"):
+        table[column] = [[name for name in names.split(",") if name] for names in table[column]]
     return table
 
 

@@ -77,7 +77,8 @@ def classify_cells(
     min_probability
         Probability that a cell's label needs to be cast as its vote.
     min_lineage_probability
-        Sum of the probabilities of a lineage's labels that a cell needs to vote for the lineage.
+        Sum of the probabilities of a lineage's labels that a cell needs to vote for the lineage; where those of all
+        labels add up to more than 1, as a share of that.
     min_share
         Share of all cells of a group that a label needs.
     resolution
@@ -392,7 +393,9 @@ def vote(
     pandas.DataFrame
         Cells; ``label``, ``lineage``, ``subset``, ``probability``.
     """
-    lineages = probability.T.groupby(types["lineage"].reindex(probability.columns).to_numpy()).sum().T.clip(upper=1.0)
+    # Labels scored one against the rest add up to more than 1: a lineage of many labels would always win.
+    shares = probability.div(probability.sum(axis=1).clip(lower=1.0), axis=0)
+    lineages = shares.T.groupby(types["lineage"].reindex(probability.columns).to_numpy()).sum().T.clip(upper=1.0)
     label = _winner(probability, group, least[0], min_share)
     lineage = _winner(lineages, group, least[1], min_share)
     voted = label != ""

@@ -46,15 +46,18 @@ def compare_annotators(
         included.
     agreement : pandas.DataFrame
         ``level``, ``branch``, ``annotator_a``, ``annotator_b``, ``cells`` (that both name), ``agree`` (share of them),
-        ``ari`` (adjusted Rand index), ``kappa`` (Cohen's), ``abstained`` (cells on which both have a say and at least
-        one leaves the name open). A label agrees with its parent, such as Treg with CD4 T of an open subset; in index
-        and kappa both then count as the parent. A receptor agrees with every type that can carry it
-        (`receptor_kinds.allows`); it has no index and no kappa, as its words are not those of the others.
+        ``ari`` (adjusted Rand index), ``kappa`` (Cohen's), ``abstained`` (cells on which both have a say but are not
+        compared, as at least one leaves the name open). A label agrees with its parent, such as Treg with CD4 T of an
+        open subset; in index and kappa both then count as the parent. A receptor agrees with every type that can carry
+        it (`receptor_kinds.allows`); it has no index and no kappa, as its words are not those of the others. On
+        lineages its agreement is the share of cells with a T-cell receptor that are named T. On NK subsets it has no
+        agreement: no receptor speaks for any of them, so that it could only contradict.
     disagreements : pandas.DataFrame
         ``level``, ``branch``, ``sample``, ``label`` (consensus), ``witness``, ``cells`` (on which the witness names a
         type), ``disagree`` (on which it contradicts the consensus), ``share``. Witness ``any`` counts the cells on
-        which any two witnesses contradict each other, out of those with at least two; ``t_receptor_outside_t`` the
-        cells with a T-cell receptor, by label outside the T lineage, out of those with a row in the receptor table.
+        which any two witnesses contradict each other, out of those with at least two; ``receptor`` is told of T
+        subsets alone; ``t_receptor_outside_t`` counts the cells with a T-cell receptor, by label outside the T
+        lineage, out of those with a row in the receptor table.
     """
     tables = [_Level("lineage", "all", lineages)]
     tables += [_Level("subset", _branch_of(table, lineages), table) for table in subsets if len(table)]
@@ -70,7 +73,10 @@ def compare_annotators(
 
 
 class _Level:
-    """Labels of the cells at one level, one column per annotator; empty for no say."""
+    """Labels of the cells at one level, one column per annotator; empty for no say.
+
+    `named` tells where an annotator names something that the others may be compared with.
+    """
 
     def __init__(self, level: str, branch: str, table: pd.DataFrame) -> None:
         self.level, self.branch = level, branch
@@ -80,6 +86,8 @@ class _Level:
         told = {name: column.astype(object).where(column.notna(), "") for name, column in columns.items()}
         self.labels = pd.DataFrame(told).astype(str)
         self.named = pd.DataFrame({name: _is_name(column) for name, column in self.labels.items()})
+        if level == "subset" and branch != "t":
+            self.named["receptor"] = False
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Yield the pairs of annotators that have a say on any cell."""
@@ -180,7 +188,8 @@ def _coarser(first: str, second: str) -> tuple[str, str]:
 
 
 def _disagreements(level: _Level) -> Iterator[pd.DataFrame]:
-    for witness in WITNESSES:
+    # Every lineage but T contradicts a receptor, and T none: `OUTSIDE_T` tells that out of all cells looked at.
+    for witness in WITNESSES if level.level == "subset" else WITNESSES[:-1]:
         against = level.named["consensus"] & ~level.agree("consensus", witness)
         heard = level.named[witness] & level.named["consensus"]
         yield _by_label(level, witness, heard, against & heard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+LOG = logging.getLogger("immune_landscape")
 
 STRICT = 2.0
 """Where witnesses are tied, the cell's own markers decide with a lead of this many times the least one."""
@@ -131,7 +134,7 @@ def vote_of(votes: pd.DataFrame | None, level: str, cells: pd.Index, known: Iter
     cells
         Cells wanted.
     known
-        Labels that may be given here; others are left out.
+        Labels that may be given here; others are left out, and logged.
 
     Returns
     -------
@@ -142,7 +145,16 @@ def vote_of(votes: pd.DataFrame | None, level: str, cells: pd.Index, known: Iter
         return pd.Series("", index=cells, dtype=object)
     table = votes.set_index("cell") if "cell" in votes.columns else votes
     label = table[level].astype(object).reindex(cells).fillna("")
-    return label.where(label.isin(list(known)), "")
+    heard = label.isin(["", *known])
+    if not heard.all():
+        LOG.info(
+            "the reference has no say where it names a type that is not looked for here: %s", _sizes(label[~heard])
+        )
+    return label.where(heard, "")
+
+
+def _sizes(labels: pd.Series) -> dict[str, int]:
+    return {str(name): int(cells) for name, cells in labels.value_counts().sort_index().items()}
 
 
 T_RECEPTORS = ("alpha_beta", "mait", "inkt", "gamma_delta")

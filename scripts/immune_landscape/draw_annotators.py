@@ -42,7 +42,8 @@ DARK = 0.55
 KEY = "Colour: share of the row's cells. Numbers: cells. Frames: both give the same label."
 NOTE = (
     "Agreement and κ (Cohen) are over the cells that both name; a label agrees with its parent, and a receptor with "
-    "every type that can carry it. Unassigned cells are shown but not counted. Cells are no replicates of patients: "
+    "every type that can carry it; NK cells carry none, so that their subsets are not compared with receptors. "
+    "Unassigned cells are shown but not counted. Cells are no replicates of patients: "
     "this tells how labels were given, not how certain a finding is."
 )
 

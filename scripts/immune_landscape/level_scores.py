@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from immune_landscape.cell_types import read_levels, read_markers
-from immune_landscape.marker_scores import TARGET_SUM
+from immune_landscape.cell_types import read_levels
+from immune_landscape.marker_scores import FEW_GENES, SCORED, TARGET_SUM, entry_of, gene_weights, status_of
 from immune_landscape.reduce_cells import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from anndata import AnnData
 
@@ -25,10 +24,6 @@ SIDES = {"cd4": "t.side_CD4", "cd8": "t.side_CD8"}
 CORE = ("CD8A", "CD8B")
 """Without either, the sides cannot be told: CD4 mRNA is too scarce to mean CD8 where it is missing."""
 
-MIN_GENES = 3
-MIN_SHARE = 0.5
-"""A set with fewer positive genes in the data, or less than this share of their weight, is not scored."""
-
 NEGATIVE_WEIGHT = 0.5
 CLIP = 3.0
 """One gene may speak for or against with three standard deviations at most."""
@@ -36,6 +31,8 @@ RULED_OUT = -CLIP * (1 + NEGATIVE_WEIGHT)
 """Score of a type that is ruled out: the lowest that any can have."""
 FLOOR = 0.1
 """Standard deviation (log1p of counts per 10,000) below which differences are taken for noise."""
+SAME = 0.01
+"""Standard deviation that a gene of constant reference is taken to have, so that cells can be as diverse as it."""
 PRIOR_CELLS = 50
 """A population's own mean weighs as much as the reference when it has this many cells."""
 INFORMATIVE = {"mean": 0.1, "sd": 0.15}
@@ -45,6 +42,8 @@ SIDE_GAP = 0.1
 """Cells whose two sides differ by less are open to the types of both."""
 SIDE_SCORE = 0.5
 """What a clear side counts as a score of its own, for cells of which no more can be said."""
+
+COVERAGE = ["type", "set", "genes", "found", "missing", "status"]
 
 
 def level_genes(types: pd.DataFrame, branch: str) -> list[str]:
@@ -65,12 +64,6 @@ def level_genes(types: pd.DataFrame, branch: str) -> list[str]:
     names = [name for sets in types["marker_sets"] for name in sets]
     entries = [entry_of(name) for name in [*names, *(SIDES.values() if branch == "t" else ())]]
     return sorted({gene for entry in entries for gene in (*entry["genes"], *entry["negative"])})
-
-
-def entry_of(name: str) -> dict[str, list[str]]:
-    """Return a marker set by its name ``group.set``."""
-    group, _, entry = name.partition(".")
-    return read_markers()[group][entry]
 
 
 def expression_of(counts: AnnData, genes: Iterable[str]) -> pd.DataFrame:
@@ -118,7 +111,7 @@ def above_level(expression: pd.DataFrame, branch: str) -> pd.DataFrame:
     reference = reference.reindex(expression.columns)
     own, variance = expression.mean(), expression.var().fillna(0)
     typical = np.log1p(_scale(own, reference) * np.expm1(reference["mean"]))
-    diverse = (variance / (reference["sd"] ** 2 + FLOOR**4)).clip(upper=1) * len(expression)
+    diverse = (variance / (reference["sd"] ** 2 + SAME**2)).clip(upper=1) * len(expression)
     weight = diverse / (len(expression) + PRIOR_CELLS)
     level = (weight * own + (1 - weight) * typical).fillna(own)
     spread = np.sqrt(np.maximum(variance, reference["sd"].fillna(0) ** 2) + FLOOR**2)
@@ -129,6 +122,7 @@ def _scale(own: pd.Series, reference: pd.DataFrame) -> float:
     """Median ratio of the genes' means to the reference's; 1 where too few genes say."""
     telling = (reference["mean"] > INFORMATIVE["mean"]) & (reference["sd"] > INFORMATIVE["sd"])
     if telling.sum() < MIN_INFORMATIVE:
+        LOG.info("%d genes, too few to scale the levels of healthy blood by; taken as they are", telling.sum())
         return 1.0
     ratio = float(np.median(np.expm1(own[telling]) / np.expm1(reference["mean"][telling])))
     return ratio if ratio > 0 else 1.0
@@ -160,26 +154,11 @@ def score_types(levels: pd.DataFrame, types: pd.DataFrame) -> pd.DataFrame:
     weights = gene_weights(types)
     columns: dict[str, Any] = {}
     for slug, names in types["marker_sets"].items():
-        scored = [_score(levels, entry_of(name), weights) for name in names if is_scored(name, levels, weights)]
+        known = [name for name in names if status_of(name, levels.columns, weights) == SCORED]
+        scored = [_score(levels, entry_of(name), weights) for name in known]
         if scored:
             columns[str(slug)] = np.max(scored, axis=0)
     return pd.DataFrame(columns, index=levels.index)
-
-
-def gene_weights(types: pd.DataFrame) -> dict[str, float]:
-    """Return what each positive marker counts: one over the root of the number of types that share it."""
-    of_type = [{gene for name in names for gene in entry_of(name)["genes"]} for names in types["marker_sets"]]
-    return {gene: number**-0.5 for gene, number in Counter(gene for genes in of_type for gene in genes).items()}
-
-
-def is_scored(name: str, data: pd.DataFrame, weights: dict[str, float]) -> bool:
-    """Tell whether enough genes of a marker set are columns of the data, and one of its defining genes."""
-    entry = entry_of(name)
-    genes, defining = entry["genes"], entry.get("defining", [])
-    if defining and not set(defining) & set(data.columns):
-        return False
-    found = [gene for gene in genes if gene in data.columns]
-    return len(found) >= MIN_GENES and sum(weights[g] for g in found) >= MIN_SHARE * sum(weights[g] for g in genes)
 
 
 def _score(levels: pd.DataFrame, entry: dict[str, list[str]], weights: dict[str, float]) -> np.ndarray:
@@ -205,15 +184,14 @@ def side_of(levels: pd.DataFrame) -> pd.Series:
     Returns
     -------
     pandas.Series
-        Mean of the CD8 side's genes less that of the CD4 side's; NaN where the data have no CD8 gene.
+        Mean of the CD8 side's genes less that of the CD4 side's; NaN where the data have no CD8 gene. Without a gene of
+        the CD4 side, that is taken to mirror the other: T cells below the level of CD8 are CD4 cells but for a few.
     """
     if not set(CORE) & set(levels.columns):
         return pd.Series(np.nan, index=levels.index)
-    means = {}
-    for side, name in SIDES.items():
-        found = [gene for gene in entry_of(name)["genes"] if gene in levels.columns]
-        means[side] = levels[found].mean(axis=1) if found else pd.Series(0.0, index=levels.index)
-    return means["cd8"] - means["cd4"]
+    found = {side: [gene for gene in entry_of(name)["genes"] if gene in levels.columns] for side, name in SIDES.items()}
+    cd8 = levels[found["cd8"]].mean(axis=1)
+    return cd8 - levels[found["cd4"]].mean(axis=1) if found["cd4"] else 2 * cd8
 
 
 def close_sides(by_type: pd.DataFrame, types: pd.DataFrame, side: pd.Series) -> pd.DataFrame:
@@ -251,16 +229,43 @@ def coverage_of(types: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``type``, ``set``, ``genes`` (number), ``found``, ``missing`` (symbols, comma-separated).
+        ``type``, ``set``, ``genes`` (number), ``found``, ``missing`` (symbols, comma-separated), ``status`` (whether
+        the set is looked for, as `marker_scores.status_of` says).
+    """
+    known, weights = set(genes), gene_weights(types)
+    rows = [
+        (slug, *missing_of(name, known), status_of(name, known, weights))
+        for slug, names in types["marker_sets"].items()
+        for name in names
+    ]
+    return pd.DataFrame(rows, columns=COVERAGE)
+
+
+def coverage_of_sides(genes: Iterable[str]) -> pd.DataFrame:
+    """List which of the genes that tell CD4 from CD8 T cells the data lack.
+
+    Parameters
+    ----------
+    genes
+        Genes in the data.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `coverage_of` returns, with ``cd4_t`` and ``cd8_t`` for types.
     """
     known = set(genes)
-    rows = []
-    for slug, names in types["marker_sets"].items():
-        for name in names:
-            wanted = entry_of(name)["genes"]
-            missing = [gene for gene in wanted if gene not in known]
-            rows.append((slug, name, len(wanted), len(wanted) - len(missing), ",".join(missing)))
-    return pd.DataFrame(rows, columns=["type", "set", "genes", "found", "missing"])
+    status = FEW_GENES if known.isdisjoint(CORE) else SCORED
+    return pd.DataFrame(
+        [(f"{side}_t", *missing_of(name, known), status) for side, name in SIDES.items()], columns=COVERAGE
+    )
+
+
+def missing_of(name: str, genes: Collection[str]) -> tuple[str, int, int, str]:
+    """Return a marker set, the number of its genes, how many are in the data, and those that are not."""
+    wanted = entry_of(name)["genes"]
+    missing = [gene for gene in wanted if gene not in genes]
+    return name, len(wanted), len(wanted) - len(missing), ",".join(missing)
 
 
 def share_found(types: pd.DataFrame, genes: Iterable[str]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from immune_landscape.cell_types import read_markers
 from immune_landscape.reduce_cells import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     import scipy.sparse as sp
     from anndata import AnnData
@@ -20,11 +21,52 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("immune_landscape")
 
 TARGET_SUM = 1e4
-MIN_GENES = 2
-"""A set with fewer positive genes in the data is not scored: one gene's drop-out would decide."""
+MIN_GENES = 3
+MIN_SHARE = 0.5
+"""A set with fewer positive genes in the data, or less than this share of their weight, is not looked for."""
+
+SCORED, FEW_GENES, NO_DEFINING = "looked for", "too few genes", "no defining gene"
 
 BLOCK = 20_000
 """Cells scored at once; the scorer works on dense rows."""
+
+
+def entry_of(name: str) -> dict[str, list[str]]:
+    """Return a marker set by its name ``group.set``."""
+    group, _, entry = name.partition(".")
+    return read_markers()[group][entry]
+
+
+def gene_weights(types: pd.DataFrame) -> dict[str, float]:
+    """Return what each positive marker counts: one over the root of the number of types that share it."""
+    of_type = [{gene for name in names for gene in entry_of(name)["genes"]} for names in types["marker_sets"]]
+    return {gene: number**-0.5 for gene, number in Counter(gene for genes in of_type for gene in genes).items()}
+
+
+def status_of(name: str, genes: Collection[str], weights: Mapping[str, float]) -> str:
+    """Tell whether data are rich enough to look for a marker set.
+
+    Parameters
+    ----------
+    name
+        Name ``group.set`` of markers.yaml.
+    genes
+        Genes in the data.
+    weights
+        What each positive marker counts, as `gene_weights` returns.
+
+    Returns
+    -------
+    str
+        `SCORED`, `FEW_GENES` or `NO_DEFINING`.
+    """
+    entry = entry_of(name)
+    defining = entry.get("defining", [])
+    if defining and not any(gene in genes for gene in defining):
+        return NO_DEFINING
+    found = [gene for gene in entry["genes"] if gene in genes]
+    share = sum(weights[gene] for gene in found) / sum(weights[gene] for gene in entry["genes"])
+    return SCORED if len(found) >= MIN_GENES and share >= MIN_SHARE else FEW_GENES
 
 
 def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str]) -> pd.DataFrame:
@@ -35,15 +77,15 @@ def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str])
     counts
         Cells x genes, raw counts.
     sets
-        Names ``group.set`` of markers.yaml.
+        Names ``group.set`` of markers.yaml, each with a gene in the data.
     background
         Further genes that the markers are compared with, such as the highly variable ones.
 
     Returns
     -------
     pandas.DataFrame
-        Cells x sets that have at least two positive genes in the data, and a defining one where the set names any:
-        t values of the slope of expression on marker weight.
+        Cells x sets: t values of the slope of expression on marker weight; 0 in cells without a molecule of all these
+        genes. A marker that no cell expresses counts as not expressed, not as missing.
 
     References
     ----------
@@ -52,12 +94,15 @@ def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str])
     import decoupler as dc
 
     network = _network(sets, counts.var_names)
-    if network.empty or counts.n_obs == 0:
-        return pd.DataFrame(index=counts.obs_names)
     genes = counts.var_names.isin(set(network["target"]) | set(background))
-    normal = normalise(counts, TARGET_SUM)[:, genes].copy()
-    dc.mt.ulm(normal, network, tmin=1, bsize=BLOCK, verbose=False)
-    return normal.obsm["score_ulm"].rename_axis(index="cell").rename_axis(columns=None)
+    # A constant row has no slope.
+    lit = np.asarray(counts[:, genes].X.sum(axis=1)).ravel() > 0
+    if network.empty or not lit.any():
+        return pd.DataFrame(0.0, index=counts.obs_names, columns=network["source"].unique()).rename_axis("cell")
+    normal = normalise(counts[lit], TARGET_SUM)[:, genes].copy()
+    dc.mt.ulm(normal, network, tmin=1, empty=False, bsize=BLOCK, verbose=False)
+    scores = normal.obsm["score_ulm"].reindex(counts.obs_names, fill_value=0.0)
+    return scores.rename_axis(index="cell", columns=None)
 
 
 def smooth(scores: pd.DataFrame, connectivities: sp.csr_matrix) -> pd.DataFrame:
@@ -124,34 +169,32 @@ def best_type(by_type: pd.DataFrame, *, unassigned: str, min_score: float, min_m
     Returns
     -------
     pandas.DataFrame
-        Index of `by_type`; ``label``, ``best``, ``score``, ``runner_up``, ``margin``.
+        Index of `by_type`; ``label``, ``best``, ``score``, ``runner_up``, ``margin``; with one type alone there is no
+        runner-up and no margin.
     """
     if by_type.empty:
         columns = {"label": unassigned, "best": "", "score": np.nan, "runner_up": "", "margin": np.nan}
         return pd.DataFrame(columns, index=by_type.index)
     order = np.argsort(-by_type.to_numpy(), axis=1, kind="stable")
     rows, names = np.arange(len(by_type)), by_type.columns.to_numpy(dtype=object)
-    first, second = order[:, 0], order[:, min(1, order.shape[1] - 1)]
+    first = order[:, 0]
     score = by_type.to_numpy()[rows, first]
-    margin = score - by_type.to_numpy()[rows, second]
-    sure = (score >= min_score) & ((margin >= min_margin) | (by_type.shape[1] == 1))
+    if by_type.shape[1] == 1:
+        sure, rival = score >= min_score, {"runner_up": "", "margin": np.nan}
+    else:
+        margin = score - by_type.to_numpy()[rows, order[:, 1]]
+        sure, rival = (score >= min_score) & (margin >= min_margin), {"runner_up": names[order[:, 1]], "margin": margin}
     table = {"label": np.where(sure, names[first], unassigned), "best": names[first], "score": score}
-    return pd.DataFrame(table | {"runner_up": names[second], "margin": margin}, index=by_type.index)
+    return pd.DataFrame(table | rival, index=by_type.index)
 
 
 def _network(sets: Iterable[str], genes: pd.Index) -> pd.DataFrame:
-    """Source, target, weight of the sets that keep enough positive genes."""
-    markers, known = read_markers(), set(genes)
+    """Source, target, weight of the markers in the data."""
+    known = set(genes)
     rows: list[tuple[str, str, float]] = []
     for name in sets:
-        group, _, entry = name.partition(".")
-        entries = markers[group][entry]
-        found = [gene for gene in entries["genes"] if gene in known]
-        defining = entries.get("defining", [])
-        if len(found) < MIN_GENES or (defining and known.isdisjoint(defining)):
-            LOG.warning("%s is not looked for: %d of %d genes in the data", name, len(found), len(entries["genes"]))
-        else:
-            rows += [(name, gene, 1.0) for gene in found]
-            against = set(entries["negative"]) & known - set(found)
-            rows += [(name, gene, -1.0) for gene in sorted(against)]
+        entry = entry_of(name)
+        found = [gene for gene in entry["genes"] if gene in known]
+        rows += [(name, gene, 1.0) for gene in found]
+        rows += [(name, gene, -1.0) for gene in sorted(set(entry["negative"]) & known - set(found))]
     return pd.DataFrame(rows, columns=["source", "target", "weight"])

@@ -82,6 +82,9 @@ def test_missing_markers_leave_subsets_open_and_are_listed(t_cells):
     listed = coverage_of_branch("t", ("blood",), counts.var_names.difference(lost)).set_index("set")
     assert listed.at["t.Treg", "missing"].split(",") == lost
     assert listed.at["t.Treg", "found"] == len(T["Treg"]["genes"]) - len(lost)
+    assert listed.at["t.Treg", "status"] == "no defining gene"
+    assert listed.at["t.side_CD8", "missing"] == ""
+    assert not coverage_of_branch("nk", ("blood",), []).set_index("type").index.isin(["cd4_t", "cd8_t"]).any()
 
 
 def test_a_state_goes_beside_the_subset(t_cells):

@@ -51,6 +51,18 @@ def test_parents_are_types_of_the_same_branch_and_side():
     assert types.at["cd8_teff", "parent"] == "cd8_t"
 
 
+def test_rivals_are_lineages_of_blood_with_markers_of_their_own():
+    types = read_cell_types()
+    for slug, rivals in types["rivals"].items():
+        assert slug not in rivals
+        assert not rivals or types.at[slug, "level"] == "lineage"
+        for rival in rivals:
+            assert types.loc[rival, ["level", "tissue"]].tolist() == ["lineage", "any"]
+            assert types.at[rival, "marker_sets"]
+    assert types.at["t", "rivals"] == ["nk"]
+    assert "t" in types.at["nk", "rivals"]
+
+
 def test_defining_genes_are_positive_markers_of_their_set():
     for group in ("broad", "nk", "t", "tissue"):
         for name, entry in read_markers()[group].items():

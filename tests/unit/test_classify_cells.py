@@ -106,6 +106,15 @@ def test_a_lineage_wins_where_no_label_does():
     assert votes_of([[0.4, 0.35, 0.25]] * 3, list("aaa"))["lineage"].to_list() == [""] * 3
 
 
+def test_a_lineage_of_many_labels_does_not_win_by_their_number():
+    # One against the rest: each of twenty T labels is unlikely, and together they add up to more than any.
+    labels = {f"T{at}": "cd4_t" for at in range(20)} | {"NK bright": "nk", "NK dim": "nk"}
+    rows = pd.DataFrame([[0.05] * 20 + [0.45, 0.45]] * 3, index=list("abc"), columns=list(labels))
+    types, group = types_of_labels(labels), pd.Series("x", index=rows.index)
+    assert vote(rows, types, group, (0.5, 0.8), 0.5)["lineage"].to_list() == [""] * 3
+    assert vote(rows.assign(**{"NK dim": 1.0}) * 0.5, types, group, (0.6, 0.55), 0.5)["lineage"].to_list() == ["nk"] * 3
+
+
 def test_nobody_sure_gives_no_vote():
     votes = votes_of([[0.34, 0.33, 0.33]] * 2, list("ab"))
     assert (votes[["label", "lineage", "subset"]] == "").all(axis=None)

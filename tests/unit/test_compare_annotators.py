@@ -80,6 +80,24 @@ def test_t_cell_receptors_outside_the_t_lineage_have_a_row_of_their_own():
     assert row(found, label="b")["cells"] == 1
 
 
+def test_a_receptor_is_compared_only_where_it_can_speak_for_the_label():
+    cells = pd.Index([f"c{at}" for at in range(3)], name="cell")
+    branch = lineages(*[("S1", "nk", "nk", "nk", "nk", "", "alpha_beta")] * 3)
+    subsets = pd.DataFrame({"sample": "S1", "subset": "nk_cd56dim", "markers": "nk_cd56dim"}, index=cells)
+    subsets = subsets.assign(by_cluster="nk_cd56dim", reference="", receptor=["alpha_beta", "alpha_beta", "none"])
+    confusion, agreement, table = compare_annotators(branch, subsets)
+    found = row(agreement, level="subset", annotator_a="consensus", annotator_b="receptor")
+    assert found[["cells", "abstained"]].to_list() == [0, 3]
+    assert np.isnan(found["agree"])
+    pair = {"level": "subset", "annotator_a": "consensus", "annotator_b": "receptor", "label_a": "nk_cd56dim"}
+    assert [row(confusion, **pair, label_b=kind)["cells"] for kind in ("alpha_beta", "none")] == [2, 1]
+    assert not (table["witness"] == "receptor").any()
+    assert row(table, level="subset", witness="any")["disagree"] == 0
+    # That these cells carry a receptor is told once, out of all that were looked at.
+    assert row(table, witness="t_receptor_outside_t", label="nk")["disagree"] == 3
+    assert row(agreement, level="lineage", annotator_a="consensus", annotator_b="receptor")["agree"] == 0
+
+
 def test_a_parent_agrees_with_its_subsets_and_stands_for_them_in_the_indices():
     assert same_type("cd4_t", "treg")
     assert same_type("cd8_tem", "cd8_t")

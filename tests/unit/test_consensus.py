@@ -74,10 +74,12 @@ def test_invariant_and_gamma_delta_receptors_name_subsets_and_alpha_beta_refutes
     assert rule_out(label, receptor, "open").tolist() == ["gdt", "gdt", "gdt", "open", "gdt", "treg"]
 
 
-def test_tables_may_lack_cells_and_hold_words_that_are_not_known():
+def test_tables_may_lack_cells_and_hold_words_that_are_not_known(caplog):
     receptors = pd.DataFrame({"cell": ["a"], "receptor": ["mait"]})
     assert receptor_of(receptors, pd.Index(["b", "a"])).tolist() == ["", "mait"]
     votes = pd.DataFrame({"subset": ["treg", "cd4_tx", None]}, index=pd.Index(["a", "b", "c"], name="cell"))
-    assert vote_of(votes, "subset", pd.Index(["c", "b", "a", "d"]), ["treg"]).tolist() == ["", "", "treg", ""]
+    with caplog.at_level("INFO", logger="immune_landscape"):
+        assert vote_of(votes, "subset", pd.Index(["c", "b", "a", "d"]), ["treg"]).tolist() == ["", "", "treg", ""]
+    assert "{'cd4_tx': 1}" in caplog.text
     assert vote_of(None, "subset", pd.Index(["a"]), []).tolist() == [""]
     assert receptor_of(None, pd.Index(["a"])).tolist() == [""]

@@ -8,13 +8,13 @@ from immune_landscape.level_scores import (
     above_level,
     close_sides,
     coverage_of,
-    entry_of,
-    gene_weights,
+    coverage_of_sides,
     level_genes,
     score_types,
     share_found,
     side_of,
 )
+from immune_landscape.marker_scores import entry_of, gene_weights
 
 T = types_of("subset", branch="t")
 
@@ -107,6 +107,7 @@ def test_sides_close_the_types_of_the_other_and_both_where_unknown():
     closed = close_sides(by_type, read_cell_types(), side) == RULED_OUT
     assert closed["cd4_tn"].tolist() == [True, False, False]
     assert closed["cd8_tn"].tolist() == [False, True, False]
+    assert side_of(levels[["CD8A"]]).tolist() == [4.0, -2.0, 0.0]
     unknown = side_of(levels[["CD4"]])
     assert unknown.isna().all()
     closed = close_sides(by_type, read_cell_types(), unknown) == RULED_OUT
@@ -119,5 +120,17 @@ def test_coverage_counts_and_names_what_is_missing():
     row = table.iloc[0]
     assert row[["type", "set", "genes", "found"]].tolist() == ["treg", "t.Treg", 9, 2]
     assert row["missing"].split(",") == [gene for gene in entry_of("t.Treg")["genes"] if gene not in ("FOXP3", "CD4")]
+    assert row["status"] == "too few genes"
+    assert coverage_of(treg, entry_of("t.Treg")["genes"])["status"].tolist() == ["looked for"]
+    assert coverage_of(treg, entry_of("t.Treg")["genes"][2:])["status"].tolist() == ["no defining gene"]
     assert share_found(treg, ["FOXP3", "CD4"]) == pytest.approx(2 / 9)
     assert share_found(treg, []) == 0
+
+
+def test_genes_of_the_sides_are_listed_too():
+    table = coverage_of_sides(["CD8B", "CD4", "LTB"]).set_index("type")
+    assert table.loc["cd8_t", ["set", "missing", "status"]].tolist() == [
+        "t.side_CD8", "CD8A,LINC02446,CTSW", "looked for",
+    ]  # fmt: skip
+    assert table.at["cd4_t", "missing"] == "CD40LG"
+    assert set(coverage_of_sides(["CD4", "LTB"])["status"]) == {"too few genes"}

@@ -1,12 +1,23 @@
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from cells import make_groups
+from cells import make_counts, make_groups
 from scipy import stats
 
 from immune_landscape.cell_types import read_markers, types_of
-from immune_landscape.marker_scores import best_type, score_cells, smooth, type_scores
+from immune_landscape.marker_scores import (
+    FEW_GENES,
+    NO_DEFINING,
+    SCORED,
+    best_type,
+    gene_weights,
+    score_cells,
+    smooth,
+    status_of,
+    type_scores,
+)
 from immune_landscape.reduce_cells import normalise
 
 T, NK = (read_markers()["broad"][name]["genes"] for name in ("T_cell", "NK"))
@@ -25,8 +36,7 @@ def test_score_is_the_t_value_of_expression_on_weight(cells):
         [1.0 if g in entry["genes"] else -1.0 if g in entry["negative"] else 0.0 for g in counts.var_names]
     )
     row = normalise(counts, 1e4).X[0].toarray().ravel()
-    detected = np.asarray(counts.X.sum(axis=0)).ravel() > 0  # decoupler leaves empty genes out
-    fit = stats.linregress(weight[detected], row[detected])
+    fit = stats.linregress(weight, row)
     assert scores.iloc[0, 0] == pytest.approx(fit.slope / fit.stderr, rel=1e-4)
 
 
@@ -38,10 +48,35 @@ def test_scores_name_the_planted_type(cells):
     assert (best["label"] == truth).mean() > 0.95
 
 
-def test_a_set_with_one_gene_is_not_scored(cells):
+def test_a_marker_that_no_cell_expresses_counts_against_its_set(cells):
     counts, _ = cells
-    few = counts[:, ["CD3D", *[g for g in counts.var_names if g.startswith("BG")]]].copy()
-    assert score_cells(few, ["broad.T_cell"], few.var_names).empty
+    background = [gene for gene in counts.var_names if gene.startswith("BG")]
+    few = counts[:, ["CD3D", "CD3E", "CD3G", *background]].copy()
+    silent = make_counts(np.zeros((counts.n_obs, 5)), ["CD2", "TRAC", "TRBC1", "TRBC2", "IL7R"], counts.obs["sample"])
+    more = anndata.concat([few, silent], axis=1, merge="first")
+    first, second = (score_cells(each, ["broad.T_cell"], background)["broad.T_cell"] for each in (few, more))
+    assert (second[:30] < first[:30]).all()
+
+
+def test_a_cell_without_a_molecule_of_the_genes_has_no_evidence(cells):
+    counts, _ = cells
+    values = counts.X.toarray()
+    values[3] = 0
+    dark = make_counts(values, list(counts.var_names), list(counts.obs["sample"]))
+    scores = score_cells(dark, ["broad.T_cell", "broad.NK"], counts.var_names)
+    assert scores.index.equals(counts.obs_names)
+    assert (scores.iloc[3] == 0).all()
+    others = scores.drop(index=scores.index[3])
+    pd.testing.assert_frame_equal(others, score_cells(counts, scores.columns, counts.var_names).loc[others.index])
+
+
+def test_a_set_needs_three_genes_half_of_its_weight_and_a_defining_one():
+    weights = gene_weights(types_of("lineage"))
+    assert status_of("broad.T_cell", T[:4], weights) == SCORED
+    assert status_of("broad.T_cell", T[:3], weights) == FEW_GENES
+    plasma = read_markers()["broad"]["plasma"]
+    assert status_of("broad.plasma", set(plasma["genes"]) - set(plasma["defining"]), weights) == NO_DEFINING
+    assert status_of("tissue.gastric_parietal", ["ATP4A", "ATP4B"], {"ATP4A": 1, "ATP4B": 1, "CBLIF": 1}) == FEW_GENES
 
 
 def test_smooth_is_the_mean_of_oneself_and_the_weighted_neighbours():
@@ -57,6 +92,13 @@ def test_best_type_abstains_below_score_and_margin():
     assert best["best"].tolist() == ["b", "b", "b"]
     assert best["runner_up"].tolist() == ["plasma"] * 3
     assert best["margin"].tolist() == pytest.approx([5, 0.1, 1])
+
+
+def test_a_type_without_rival_has_no_margin():
+    best = best_type(pd.DataFrame({"b": [5.0, 1.0]}), unassigned="unassigned", min_score=2, min_margin=0.5)
+    assert best["label"].tolist() == ["b", "unassigned"]
+    assert best["runner_up"].tolist() == ["", ""]
+    assert best["margin"].isna().all()
 
 
 def test_no_scores_at_all_is_unassigned():
