@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from immune_landscape import cohort_checks as checks
+from immune_landscape.clinical_checks import with_derived
 from immune_landscape.config_checks import config_problems, is_simulated
 from immune_landscape.data_files import root_folder, shown_path
 from immune_landscape.errors import Problem, ProblemsError
@@ -42,6 +43,8 @@ class Cohort:
         One row per sample; ``gex``, ``tcr`` and ``bulk_tcr`` are resolved paths or empty.
     populations, measures
         Gated populations and other numbers per sample, where the folder has them.
+    assessments, adverse_events
+        Clinical sheets, where the folder has them.
     data_root
         Folder that the paths in samples.tsv were resolved against.
     sample_lines
@@ -58,6 +61,8 @@ class Cohort:
     samples: pd.DataFrame
     populations: pd.DataFrame | None
     measures: pd.DataFrame | None
+    assessments: pd.DataFrame | None = None
+    adverse_events: pd.DataFrame | None = None
     data_root: Path = Path()
     sample_lines: tuple[int, ...] = ()
     config_lines: dict[str, int] = field(default_factory=dict)
@@ -149,14 +154,14 @@ def examine_cohort(
         message = "no such cohort folder, expected one with cohort.yaml, patients.tsv and samples.tsv"
         return None, [Problem(shown_path(folder), 0, "", message, "missing_folder")]
     config = _read_config(folder, overrides or {}, base or {})
-    patients, samples, populations, measures = _read_sheets(folder, config)
+    sheets = _read_sheets(folder, config)
     problems = [*config.problems, *config_problems(config.effective, folder, config.unsound, config.place)]
-    problems += [problem for _, found, _ in (patients, samples, populations, measures) for problem in found]
-    found = Tables(patients[0], samples[0], populations[0], measures[0])
+    problems += [problem for _, faults, _ in sheets for problem in faults]
+    found = Tables(*(table for table, _, _ in sheets))
     problems += checks.sheet_problems(found, config.effective, config.unsound, config.place, _faulty_cells(problems))
     root, root_problems = _root(folder, config, data_root)
-    resolved, path_problems = checks.resolved_paths(samples[0], root, config.effective)
-    notes = [note for _, _, noted in (patients, samples, populations, measures) for note in noted]
+    resolved, path_problems = checks.resolved_paths(found.samples, root, config.effective)
+    notes = [note for _, _, noted in sheets for note in noted]
     notes = told_notes(notes + sheet_notes(found, config.effective), _sheet_label(folder, "patients"), config.effective)
     cohort = _assemble(folder, config, found, resolved, root, notes)
     return cohort, sorted({*problems, *root_problems, *path_problems})
@@ -193,15 +198,17 @@ def patient_table(cohort: Cohort) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns of patients.tsv and ``response``, masked as in `design_table`.
+        Columns of patients.tsv and ``response``, masked as in `design_table`. ``best_response`` is the one that is used
+        where assessments.tsv gives another.
     """
-    return masked_table(cohort.patients.assign(response=_responses(cohort)), cohort.config)
+    patients = with_derived(cohort.patients, cohort.assessments, cohort.config)
+    return masked_table(patients.assign(response=_responses(patients, cohort.config)), cohort.config)
 
 
-def _responses(cohort: Cohort) -> list[str]:
-    responders = cohort.config["responders"]
+def _responses(patients: pd.DataFrame, config: Mapping[str, Any]) -> list[str]:
+    responders = config["responders"]
     names = dict.fromkeys(responders["positive"], "responder") | dict.fromkeys(responders["negative"], "non_responder")
-    pairs = zip(cohort.patients["best_response"], cohort.patients["evaluable"], strict=True)
+    pairs = zip(patients["best_response"], patients["evaluable"], strict=True)
     return ["" if evaluable == "no" else names.get(response, "") for response, evaluable in pairs]
 
 
@@ -243,14 +250,20 @@ _Read = tuple["Table | None", list[Problem], list[Problem]]
 
 
 def _read_sheets(folder: Path, config: _Config) -> list[_Read]:
-    names = ("patients", "samples", "populations", "measures")
-    return [_read_table(folder, name, config.effective, optional=i > 1) for i, name in enumerate(names)]
+    names = ("patients", "samples", "populations", "measures", "assessments", "adverse_events")
+    # A cohort of clinical tables alone says so, and then needs no samples.
+    without_samples = config.effective.get("layers") == []
+    optional = [False, without_samples, *[True] * 4]
+    return [_read_table(folder, *pair, config.effective) for pair in zip(names, optional, strict=True)]
 
 
-def _read_table(folder: Path, name: str, config: Mapping[str, Any], *, optional: bool) -> _Read:
+def _read_table(folder: Path, name: str, optional: bool, config: Mapping[str, Any]) -> _Read:
     path, label = folder / f"{name}.tsv", _sheet_label(folder, name)
     if not path.exists() and not path.is_symlink():
-        missing = [] if optional else [Problem(label, 0, "", "sheet is missing", "missing_sheet")]
+        if optional and name == "samples":
+            return Table(label, typed_columns(Sheet(label), _specs(name, config))[0], frozenset(), frozenset()), [], []
+        hint = "; a cohort of clinical tables alone has `layers: []` in cohort.yaml" if name == "samples" else ""
+        missing = [] if optional else [Problem(label, 0, "", f"sheet is missing{hint}", "missing_sheet")]
         return None, missing, []
     specs = _specs(name, config)
     sheet: Sheet = read_sheet(path, label, specs=specs, required=load_schema(name)["required"])
@@ -296,7 +309,7 @@ def _assemble(
         **resolved,
     )
     tables = {"patients": patients.assign(age=patients["age"].clip(upper=OLDEST)), "samples": samples}
-    tables |= {name: table.frame for name, table in found.optional().items()}
+    tables |= {name: table.frame for name, table in (found.optional() | found.clinical()).items()}
     bare = {name: frame.reset_index(drop=True) for name, frame in tables.items()}
     completed = checks.completed_config(config.effective, found)
     return Cohort(
@@ -306,6 +319,8 @@ def _assemble(
         samples=bare["samples"],
         populations=bare.get("populations"),
         measures=bare.get("measures"),
+        assessments=bare.get("assessments"),
+        adverse_events=bare.get("adverse_events"),
         data_root=root,
         sample_lines=lines,
         config_lines={dotted(path): line for path, line in config.file.lines.items()},

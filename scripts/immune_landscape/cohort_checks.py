@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from immune_landscape.clinical_checks import clinical_problems
 from immune_landscape.config_checks import LocationOf, case_twins, is_simulated
 from immune_landscape.data_files import resolve_path
 from immune_landscape.errors import Problem
@@ -58,6 +59,7 @@ def sheet_problems(
     if patients is not None and samples is not None:
         problems += _unknown(samples, "patient", patients, faulty)
     problems += _numbers_per_sample(tables, faulty)
+    problems += clinical_problems(tables, config, place_of, faulty)
     problems += _empty_layers(tables, config, place_of) if "layers" not in unsound else []
     return problems + _keys_without_data(tables, config, place_of)
 

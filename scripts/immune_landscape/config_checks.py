@@ -100,6 +100,9 @@ def _column_keys(config: Mapping[str, Any], place_of: LocationOf) -> list[Proble
     problems += _known_column(("batch_key",), config["batch_key"], "samples", config, place_of)
     for i, name in enumerate(config["strata"]):
         problems += _known_column(("strata", i), name, "patients", config, place_of)
+    for key in ("strata", "subgroups"):
+        for i, name in enumerate(config["randomisation"][key]):
+            problems += _known_column(("randomisation", key, i), name, "patients", config, place_of)
     return problems
 
 

@@ -21,7 +21,7 @@ from immune_landscape.claim_rules import (
 )
 from immune_landscape.designs import RESPONSE_GROUPS, group_column, group_names
 from immune_landscape.display_text import sentence
-from immune_landscape.measure_endpoints import EVERYBODY
+from immune_landscape.patient_outcomes import EVERYBODY
 
 TOLD = ("label", "statement", "layer", "estimand", "feature", "where")
 """Keys of a claim that the ledger repeats."""
@@ -139,7 +139,7 @@ def _untestable(reason: str) -> Row:
 
 
 def _judge_endpoint(claim: Row, endpoints: pd.DataFrame, study: Mapping[str, Any], limits: Thresholds) -> Row:
-    chosen = endpoints[(endpoints["endpoint"] == claim["feature"]) & (endpoints["arm"] == EVERYBODY)]
+    chosen = endpoints[(endpoints["endpoint"] == claim["feature"]) & (endpoints["by"] == EVERYBODY)]
     by_population = {row["population"]: row for row in chosen.to_dict("records") if not pd.isna(row["estimate"])}
     population = next((name for name in claim["parents"] if name in by_population), None)
     if population is None:

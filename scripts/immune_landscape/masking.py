@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 MASKED = (
     *("arm", "dose_level", "product_origin", "donor_sex"),
     *("best_response", "response", "evaluable", "dlt", "dlt_evaluable"),
-    *("pfs_time", "pfs_event", "os_time", "os_event"),
+    *("pfs_time", "pfs_event", "os_time", "os_event", "treatment_time", "last_contact"),
 )
 """Columns that tell arm or outcome; only the product of one arm has a donor."""
 

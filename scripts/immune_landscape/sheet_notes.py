@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from immune_landscape.clinical_checks import clinical_notes
 from immune_landscape.designs import group_column
 from immune_landscape.errors import Problem
 from immune_landscape.number_checks import measure_notes, population_notes
@@ -27,7 +28,8 @@ def sheet_notes(tables: Tables, config: Mapping[str, Any]) -> list[Problem]:
     -------
     list of Problem
         Late baselines, missing visits, patients without samples, ages over 89, deaths not counted as progression
-        events, sources that disagree on a patient, patients without a response, and how shares are counted.
+        events, sources that disagree on a patient, patients without a response, how shares are counted, and what the
+        clinical sheets tell otherwise than patients.tsv.
     """
     notes = []
     if tables.patients is not None:
@@ -41,7 +43,7 @@ def sheet_notes(tables: Tables, config: Mapping[str, Any]) -> list[Problem]:
         notes += population_notes(tables.populations)
     if tables.measures is not None:
         notes += measure_notes(tables.measures)
-    return notes
+    return notes + clinical_notes(tables, config)
 
 
 def _patient_notes(table: Table) -> list[Problem]:
@@ -93,7 +95,9 @@ def _late_baselines(table: Table, config: Mapping[str, Any]) -> list[Problem]:
 
 
 def _gaps(patients: Table, samples: Table, config: Mapping[str, Any]) -> list[Problem]:
-    notes = []
+    notes: list[Problem] = []
+    if not len(samples.frame):
+        return notes
     visits = samples.frame.groupby("patient")["visit"].agg(set).to_dict()
     for line, patient in patients.frame["patient"].items():
         missing = [visit for visit in config["visits"] if visit not in visits.get(patient, ())]

@@ -41,8 +41,15 @@ class Tables:
     samples: Table | None
     populations: Table | None
     measures: Table | None
+    assessments: Table | None = None
+    adverse_events: Table | None = None
 
     def optional(self) -> dict[str, Table]:
-        """Return the optional sheets that are there."""
+        """Return the optional sheets of samples that are there."""
         pairs = (("populations", self.populations), ("measures", self.measures))
+        return {name: table for name, table in pairs if table is not None}
+
+    def clinical(self) -> dict[str, Table]:
+        """Return the optional sheets of patients that are there."""
+        pairs = (("assessments", self.assessments), ("adverse_events", self.adverse_events))
         return {name: table for name, table in pairs if table is not None}

@@ -5,7 +5,15 @@ import pytest
 from scipy.stats import norm
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from immune_landscape.survival import kaplan_meier, median_time
+from immune_landscape.survival import (
+    count_at_risk,
+    curve_table,
+    kaplan_meier,
+    log_rank,
+    median_time,
+    restricted_mean,
+    survival_at,
+)
 
 # Freireich 1963, weeks of remission with 6-mercaptopurine (censored times negative here) and placebo.
 TREATED = [6, 6, 6, 7, 10, 13, 16, 22, 23, -6, -9, -10, -11, -17, -19, -20, -25, -32, -32, -34, -35]
@@ -91,3 +99,60 @@ def test_a_wider_level_gives_a_wider_interval():
     narrow, wide = median_time(curve, 0.8), median_time(curve, 0.99)
     assert wide.low <= narrow.low <= narrow.time <= narrow.high <= wide.high
     assert wide.high - wide.low > narrow.high - narrow.low
+
+
+def test_survival_at_a_time_is_that_of_the_curve_and_unknown_after_the_last():
+    times, events = np.abs(np.array(TREATED, dtype=float)), np.array(TREATED) > 0
+    ten = survival_at(times, events, 10, 0.95)
+    # Kalbfleisch and Prentice 1980: 0.753 at ten weeks.
+    assert ten.estimate == pytest.approx(0.7529, abs=5e-5)
+    assert ten.low < ten.estimate
+    assert ten.high > ten.estimate
+    assert survival_at(times, events, 5, 0.95).estimate == 1
+    assert math.isnan(survival_at(times, events, 36, 0.95).estimate)
+
+
+def test_a_table_of_a_curve_counts_everybody_once():
+    times, events = np.abs(np.array(TREATED, dtype=float)), np.array(TREATED) > 0
+    table = curve_table(times, events, 0.95)
+    assert table["time"].iloc[0] == 0
+    assert table["events"].sum() + table["censored"].sum() == len(times)
+    # Those who left before a time are those no longer at risk at it.
+    gone = (table["events"] + table["censored"]).cumsum().shift(fill_value=0)
+    assert (table["at_risk"] + gone == len(times)).all()
+    assert (np.diff(table["survival"]) <= 0).all()
+    assert count_at_risk(times, [0, 10, 35.5]).tolist() == [21, 15, 0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_restricted_mean_is_the_area_under_the_curve(seed):
+    times, events = numbers_of(seed)
+    window = float(np.quantile(times, 0.7))
+    grid = np.linspace(0, window, 200_001)
+    curve = kaplan_meier(times, events)
+    heights = np.r_[1.0, curve.survival][np.searchsorted(curve.times, grid, side="right")]
+    found = restricted_mean(times, events, window)
+    assert found.time == pytest.approx(heights[:-1].mean() * window, abs=1e-3)
+
+
+def test_a_restricted_mean_of_complete_times_is_their_mean_with_its_error():
+    times = np.array(PLACEBO, dtype=float)
+    found = restricted_mean(times, np.ones(21, dtype=bool), 40)
+    assert found.time == pytest.approx(times.mean())
+    # Greenwood's error of a mean without censoring is the standard deviation with n, not n - 1, over the root of n.
+    assert found.error == pytest.approx(times.std() / math.sqrt(21))
+    assert math.isnan(restricted_mean([3.0, 4.0], [True, False], 5).time)
+
+
+def test_log_rank_of_the_published_data():
+    times = np.abs(np.array([*TREATED, *PLACEBO], dtype=float))
+    events = np.array([*TREATED, *PLACEBO]) > 0
+    group = np.repeat(["a", "b"], 21)
+    statistic, p = log_rank(times, events, group)
+    # Freireich's data: chi-square 16.79 in many textbooks.
+    assert statistic == pytest.approx(16.79, abs=0.005)
+    assert p < 1e-4
+    one, _ = log_rank(np.tile(times, 2), np.tile(events, 2), np.tile(group, 2), np.repeat([1, 2], 42))
+    # Two strata with the same patients add up.
+    assert one == pytest.approx(2 * statistic)
+    assert math.isnan(log_rank(times, events, np.zeros(42))[0])

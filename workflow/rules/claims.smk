@@ -1,30 +1,4 @@
 # Needs: tables at patient level. Promises: prior claims, or planted effects, held against them.
-rule measure_endpoints:
-    input:
-        patients="<results>/check_inputs/patients.tsv",
-    output:
-        endpoints=report(
-            "<results>/measure_endpoints/endpoints.tsv",
-            caption="../report/measure_endpoints.rst",
-            category="1 Summary",
-            labels={"Result": "Clinical endpoints (table)"},
-        ),
-    log:
-        "<logs>/measure_endpoints.log",
-    benchmark:
-        "<benchmarks>/measure_endpoints.tsv"
-    conda:
-        "../../envs/core.yaml"
-    resources:
-        mem_mb=2000,
-    params:
-        settings=lookup("measure_endpoints", within=config),
-        study=PLAN.study,
-        code=code_of("measure_endpoints"),
-    script:
-        "../../scripts/measure_endpoints.py"
-
-
 rule judge_claims:
     input:
         claims=CLAIM_FILES,

@@ -1,0 +1,394 @@
+"""Cox regression between two groups of patients: partial, and Firth's penalised, where events are few."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+from scipy.stats import chi2, norm
+
+from immune_landscape.survival import kaplan_meier
+
+Floats = np.ndarray
+REACH = 20.0
+"""Log hazard ratio per standard deviation of a covariate beyond which a bound counts as infinite."""
+
+COX, FIRTH = "Cox partial likelihood, Efron ties", "Firth penalised Cox, profile interval"
+
+
+class RiskSets(NamedTuple):
+    """Who was at risk at each event; patients are sorted by stratum, and in it from the longest time down.
+
+    Attributes
+    ----------
+    covariates
+        (patients, parameters), centred and scaled.
+    scale
+        (parameters,) standard deviation of each covariate as given.
+    events
+        (events,) place of each event among the patients.
+    first, last
+        (events,) place of the first patient of the stratum, and of the last one at risk.
+    tie
+        (events,) number of the set of events at the same time of the same stratum.
+    fraction
+        (events,) share of that set that Efron's approximation takes out of those at risk.
+    """
+
+    covariates: Floats
+    scale: Floats
+    events: Floats
+    first: Floats
+    last: Floats
+    tie: Floats
+    fraction: Floats
+
+
+class Likelihood(NamedTuple):
+    """Partial likelihood at some coefficients.
+
+    Attributes
+    ----------
+    log
+        Its logarithm.
+    residuals
+        (events, parameters) covariates of each event less their mean among those at risk (Schoenfeld).
+    variances
+        (events, parameters, parameters) their covariance among those at risk.
+    """
+
+    log: float
+    residuals: Floats
+    variances: Floats
+
+    @property
+    def information(self) -> Floats:
+        """(parameters, parameters) observed information."""
+        return self.variances.sum(axis=0)
+
+
+class Fit(NamedTuple):
+    """Coefficients of a Cox model.
+
+    Attributes
+    ----------
+    coefficients, errors, low, high, p
+        (parameters,) log hazard ratios with standard errors, interval and two-sided p.
+    log
+        Logarithm of the likelihood that was maximised.
+    method
+        `COX` or `FIRTH`.
+    """
+
+    coefficients: Floats
+    errors: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+    log: float
+    method: str
+
+
+def risk_sets(times: Floats, events: Floats, covariates: Floats, strata: Floats | None = None) -> RiskSets:
+    """Sort patients into the sets at risk at each event.
+
+    Parameters
+    ----------
+    times, events
+        (patients,) times, and true for an event.
+    covariates
+        (patients, parameters) or (patients,), none constant.
+    strata
+        (patients,) stratum of each patient, each with a baseline hazard of its own.
+
+    Returns
+    -------
+    RiskSets
+        As `partial_likelihood` takes them.
+    """
+    times, events = np.asarray(times, dtype=float), np.asarray(events, dtype=bool)
+    table = np.asarray(covariates, dtype=float).reshape(len(times), -1)
+    codes = np.zeros(len(times), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    order = np.lexsort((-times, codes))
+    times, events, codes = times[order], events[order], codes[order]
+    scale = table.std(axis=0)
+    scale[scale == 0] = 1.0
+    at = np.flatnonzero(events)
+    pairs = np.stack([codes, -times])
+    _, groups = np.unique(pairs, axis=1, return_inverse=True)
+    ends = np.searchsorted(groups.ravel(), groups.ravel()[at], side="right") - 1
+    _, tie, counts = np.unique(groups.ravel()[at], return_inverse=True, return_counts=True)
+    place = np.arange(len(at)) - np.r_[0, np.cumsum(counts)[:-1]][tie]
+    first = np.searchsorted(codes, codes[at])
+    centred = (table[order] - table.mean(axis=0)) / scale
+    return RiskSets(centred, scale, at, first, ends, tie, place / counts[tie])
+
+
+def partial_likelihood(beta: Floats, sets: RiskSets) -> Likelihood:
+    """Return the partial likelihood with its derivatives, ties by Efron's approximation.
+
+    Parameters
+    ----------
+    beta
+        (parameters,) coefficients of the scaled covariates.
+    sets
+        As from `risk_sets`.
+
+    Returns
+    -------
+    Likelihood
+        Its logarithm, Schoenfeld residuals and covariances.
+
+    References
+    ----------
+    Efron (1977), https://doi.org/10.1080/01621459.1977.10480613
+    """
+    x = sets.covariates
+    score = x @ np.atleast_1d(beta)
+    shift = float(score.max(initial=0.0))
+    risk = np.exp(score - shift)
+    moments = [risk, risk[:, None] * x, risk[:, None, None] * x[:, :, None] * x[:, None, :]]
+    none, mean, square = (_at_risk(moment, sets) for moment in moments)
+    mean = mean / none[:, None]
+    square = square / none[:, None, None]
+    log = float((score[sets.events] - shift - np.log(none)).sum())
+    return Likelihood(log, x[sets.events] - mean, square - mean[:, :, None] * mean[:, None, :])
+
+
+def _at_risk(moment: Floats, sets: RiskSets) -> Floats:
+    """Sum a moment over those at risk at each event, less Efron's share of the tied events."""
+    running = np.concatenate([np.zeros_like(moment[:1]), np.cumsum(moment, axis=0)])
+    tied = np.zeros((int(sets.tie.max(initial=-1)) + 1, *moment.shape[1:]))
+    np.add.at(tied, sets.tie, moment[sets.events])
+    share = sets.fraction.reshape(-1, *([1] * (moment.ndim - 1)))
+    return running[sets.last + 1] - running[sets.first] - share * tied[sets.tie]
+
+
+def fit_cox(times: Floats, events: Floats, covariates: Floats, level: float, strata: Floats | None = None) -> Fit:
+    """Fit a Cox model by partial likelihood, with Wald intervals.
+
+    Parameters
+    ----------
+    times, events, covariates, strata
+        As for `risk_sets`.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    Fit
+        Per unit of each covariate. Where the likelihood has no maximum, coefficients are large and errors larger.
+    """
+    from statsmodels.duration.hazard_regression import PHReg
+
+    table = np.asarray(covariates, dtype=float).reshape(len(times), -1)
+    codes = None if strata is None else np.unique(strata, return_inverse=True)[1]
+    model = PHReg(np.asarray(times, dtype=float), table, np.asarray(events, dtype=int), strata=codes, ties="efron")
+    found = model.fit(disp=0)
+    beta, error = np.asarray(found.params), np.asarray(found.bse)
+    reach = norm.ppf(0.5 + level / 2) * error
+    return Fit(beta, error, beta - reach, beta + reach, 2 * norm.sf(np.abs(beta / error)), float(found.llf), COX)
+
+
+def fit_firth(times: Floats, events: Floats, covariates: Floats, level: float, strata: Floats | None = None) -> Fit:
+    """Fit a Cox model by Firth's penalised partial likelihood, with profile intervals.
+
+    Parameters
+    ----------
+    times, events, covariates, strata
+        As for `risk_sets`. At least one event with a choice of covariates among those at risk.
+    level
+        Confidence level.
+
+    Returns
+    -------
+    Fit
+        Per unit of each covariate; finite coefficients even where all events fall into one group. ``p`` is that of the
+        penalised likelihood ratio; all NaN when no event tells the covariates apart.
+
+    References
+    ----------
+    Firth (1993), https://doi.org/10.1093/biomet/80.1.27; Heinze and Schemper (2001),
+    https://doi.org/10.1111/j.0006-341X.2001.00114.x
+    """
+    sets = risk_sets(times, events, covariates, strata)
+    count = sets.covariates.shape[1]
+    free = list(range(count))
+    if not len(sets.events) or not np.isfinite(_penalised(np.zeros(count), sets)):
+        nothing = np.full(count, math.nan)
+        return Fit(nothing, nothing, nothing, nothing, nothing, math.nan, FIRTH)
+    beta, best = _maximise(sets, free, np.zeros(count))
+    errors = np.sqrt(np.diag(np.linalg.inv(partial_likelihood(beta, sets).information)))
+    bounds = np.array([[_profile_bound(sets, at, beta, best, level, side) for side in (-1, 1)] for at in free])
+    nulls = [_profile(sets, at, 0.0, beta) for at in free]
+    p = chi2.sf(np.maximum(2 * (best - np.array(nulls)), 0), 1)
+    low, high = bounds.T / sets.scale
+    return Fit(beta / sets.scale, errors / sets.scale, low, high, p, best, FIRTH)
+
+
+def _penalised(beta: Floats, sets: RiskSets) -> float:
+    """Return the log likelihood with half the logarithm of the determinant of the information added."""
+    found = partial_likelihood(beta, sets)
+    sign, logarithm = np.linalg.slogdet(found.information)
+    return found.log + 0.5 * float(logarithm) if sign > 0 else -math.inf
+
+
+def _maximise(sets: RiskSets, free: list[int], start: Floats) -> tuple[Floats, float]:
+    """Maximise the penalised likelihood over some coefficients, the others held."""
+
+    def loss(values: Floats) -> float:
+        """Return what is minimised, large where the information is singular."""
+        beta = start.copy()
+        beta[free] = values
+        value = _penalised(beta, sets)
+        return -value if math.isfinite(value) else 1e12
+
+    found = optimize.minimize(loss, start[free], method="BFGS", jac="3-point", options={"gtol": 1e-7})
+    beta = start.copy()
+    beta[free] = found.x
+    return beta, -float(found.fun)
+
+
+def _profile(sets: RiskSets, at: int, value: float, beta: Floats) -> float:
+    """Return the penalised likelihood at a value of one coefficient, maximised over the others."""
+    held = beta.copy()
+    held[at] = value
+    free = [other for other in range(len(beta)) if other != at]
+    return _maximise(sets, free, held)[1] if free else _penalised(held, sets)
+
+
+def _profile_bound(sets: RiskSets, at: int, beta: Floats, best: float, level: float, side: int) -> float:
+    """Return where twice the fall of the profile reaches the quantile of chi-square."""
+    fall = float(chi2.ppf(level, 1)) / 2
+
+    def excess(value: float) -> float:
+        """Return how far the profile lies above the bound."""
+        return _profile(sets, at, value, beta) - best + fall
+
+    step, end = 0.5, float(beta[at])
+    while abs(end - beta[at]) < REACH:
+        inner, end = end, end + side * step
+        if excess(end) < 0:
+            return float(optimize.brentq(excess, min(inner, end), max(inner, end), xtol=1e-7))
+        step *= 1.6
+    return side * math.inf
+
+
+def fit_hazards(
+    times: Floats, events: Floats, covariates: Floats, level: float, firth_below: float, strata: Floats | None = None
+) -> Fit:
+    """Fit a Cox model, by Firth's penalised likelihood where events are few or fall into one group.
+
+    Parameters
+    ----------
+    times, events, covariates, strata
+        As for `risk_sets`.
+    level
+        Confidence level.
+    firth_below
+        Events per coefficient below which the likelihood is penalised.
+
+    Returns
+    -------
+    Fit
+        ``method`` tells which.
+    """
+    table = np.asarray(covariates, dtype=float).reshape(len(times), -1)
+    happened = np.asarray(events, dtype=bool)
+    two_valued = [column for column in table.T if len(np.unique(column)) == 2]
+    one_sided = any(len(np.unique(column[happened])) < 2 for column in two_valued)
+    few = happened.sum() < firth_below * table.shape[1]
+    fit = fit_firth if few or one_sided else fit_cox
+    return fit(times, events, table, level, strata)
+
+
+def proportionality(times: Floats, events: Floats, covariate: Floats, strata: Floats | None = None) -> float:
+    """Test whether the hazard ratio of a covariate stays the same over time.
+
+    Parameters
+    ----------
+    times, events, strata
+        As for `risk_sets`.
+    covariate
+        (patients,) one covariate.
+
+    Returns
+    -------
+    float
+        Two-sided p of the score test against a change with the Kaplan-Meier transform of time, as cox.zph of the R
+        package survival makes it; NaN with fewer than two events or without a maximum of the likelihood.
+
+    References
+    ----------
+    Grambsch and Therneau (1994), https://doi.org/10.1093/biomet/81.3.515
+    """
+    sets = risk_sets(times, events, covariate, strata)
+    if len(sets.events) < 2:
+        return math.nan
+    fit = fit_cox(times, events, covariate, 0.95, strata)
+    if not np.isfinite(fit.errors).all() or fit.errors[0] * sets.scale[0] > REACH:
+        return math.nan
+    found = partial_likelihood(fit.coefficients * sets.scale, sets)
+    curve = kaplan_meier(times, events)
+    moments = _event_times(times, strata, sets)
+    before = np.r_[1.0, curve.survival][np.searchsorted(curve.times, moments, side="left")]
+    weight = (1 - before) - (1 - before).mean()
+    residuals, variances = found.residuals[:, 0], found.variances[:, 0, 0]
+    information = (weight**2 * variances).sum() - (weight * variances).sum() ** 2 / variances.sum()
+    if not information > 0:
+        return math.nan
+    return float(chi2.sf((weight * residuals).sum() ** 2 / information, 1))
+
+
+def _event_times(times: Floats, strata: Floats | None, sets: RiskSets) -> Floats:
+    """Return the time of each event in the order of the sets."""
+    times = np.asarray(times, dtype=float)
+    codes = np.zeros(len(times), dtype=int) if strata is None else np.unique(strata, return_inverse=True)[1]
+    return times[np.lexsort((-times, codes))][sets.events]
+
+
+def interaction_p(
+    times: Floats, events: Floats, is_a: Floats, levels: Floats, firth_below: float, strata: Floats | None = None
+) -> float:
+    """Test whether the hazard ratio of a group differs between the levels of a factor.
+
+    Parameters
+    ----------
+    times, events
+        As for `risk_sets`.
+    is_a
+        (patients,) true for the group.
+    levels
+        (patients,) level of the factor; each has a baseline hazard of its own, within the strata.
+    firth_below
+        As for `fit_hazards`.
+    strata
+        (patients,) stratum of each patient.
+
+    Returns
+    -------
+    float
+        p of the likelihood ratio; NaN when a level lacks a group or has no event.
+    """
+    names, codes = np.unique(levels, return_inverse=True)
+    group, happened = np.asarray(is_a, dtype=float), np.asarray(events, dtype=bool)
+    complete = all(len(np.unique(group[codes == at])) == 2 and happened[codes == at].any() for at in range(len(names)))
+    if len(names) < 2 or not complete:
+        return math.nan
+    within = (
+        codes
+        if strata is None
+        else np.unique(np.stack([codes, np.unique(strata, return_inverse=True)[1]]), axis=1, return_inverse=True)[
+            1
+        ].ravel()
+    )
+    terms = np.stack([group, *(group * (codes == at) for at in range(1, len(names)))], axis=1)
+    full = fit_hazards(times, events, terms, 0.95, firth_below, within)
+    if full.method == COX:
+        null = fit_cox(times, events, group, 0.95, within).log
+    else:
+        sets = risk_sets(times, events, terms, within)
+        null = _maximise(sets, [0], np.zeros(terms.shape[1]))[1]
+    return float(chi2.sf(max(2 * (full.log - null), 0), len(names) - 1))

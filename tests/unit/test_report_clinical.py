@@ -1,0 +1,58 @@
+import pytest
+from clinical_tables import STUDY, escalation, trial
+
+from immune_landscape.report_clinical import clinical_section
+
+
+@pytest.fixture(scope="module")
+def page():
+    return clinical_section(trial(), STUDY)
+
+
+def test_rates_and_medians_are_told_of_all_and_of_each_arm(page):
+    table = trial()["endpoints"]
+    for group, name in (("all", "All patients"), ("rak", "TAS-102 + RAK")):
+        row = table[
+            (table["group"] == group) & (table["population"] == "evaluable") & (table["endpoint"] == "orr")
+        ].iloc[0]
+        assert f"{name}</td>" in page
+        assert f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" in page
+    assert "Median overall survival" in page
+    assert "Cps group" not in page
+
+
+def test_arms_are_compared_with_their_strata(page):
+    table = trial()["comparisons"]
+    rows = table[(table["measure"] == "hazard_ratio") & (table["endpoint"] == "os")]
+    stratified = rows[rows["strata"] != ""].iloc[0]
+    plain = rows[rows["strata"] == ""].iloc[0]
+    shown = [f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for row in (stratified, plain)]
+    assert shown[0] != shown[1]
+    assert shown[0] in page
+    assert shown[1] not in page
+    assert "stratified by cps_group" in page
+
+
+def test_safety_and_doses_are_lines():
+    text = clinical_section(escalation(), STUDY)
+    assert "0 of 24 treated patients had one of grade 3 or 4 at worst (0.0 to 14.2 %)." in text
+    assert "Dose-limiting toxicity in 0 of 24 evaluable patients. Maximum tolerated dose: not reached" in text
+    assert "maximum administered dose 8" in text
+
+
+def test_a_median_that_is_not_reached_says_so():
+    table = trial()["endpoints"].assign(estimate=float("inf"))
+    assert "not reached" in clinical_section({"endpoints": table[table["endpoint"] == "os"]}, STUDY)
+
+
+def test_an_estimate_without_an_interval_says_so():
+    table = trial()["comparisons"].assign(low=float("nan"), high=float("nan"))
+    text = clinical_section({"comparisons": table}, STUDY)
+    assert "[no interval]" in text
+    assert "nan" not in text
+
+
+def test_nothing_given_makes_no_section():
+    table = trial()["endpoints"].assign(estimate=float("nan"))
+    assert clinical_section({"endpoints": table, "comparisons": None}, STUDY) is None
+    assert clinical_section({}, STUDY) is None
