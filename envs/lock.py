@@ -16,8 +16,8 @@ OLDEST_PYTHON, CONDA_PYTHON = "3.11", "3.12"
 GROUPS = {
     "core": "anndata celltypist decoupler h5py harmonypy igraph jsonschema matplotlib numpy olga pandas pydeseq2"
     " pygments pynndescent pyyaml scanpy scikit-image scikit-learn scipy seaborn snakemake statsmodels threadpoolctl",
-    "receptors": "anndata h5py jsonschema matplotlib numpy pandas pygments pyyaml scanpy scipy scirpy seaborn snakemake"
-    " threadpoolctl",
+    "receptors": "anndata h5py jsonschema matplotlib numpy olga pandas pygments pyyaml scanpy scipy scirpy seaborn"
+    " snakemake threadpoolctl",
 }
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: *; *([^\\]+?))? *\\?$", re.MULTILINE)
 

@@ -12,4 +12,4 @@ with running(snakemake) as log:
     depths = write_clonotypes(loaded, snakemake.output.clonotypes)
     write_table(depths, snakemake.output.depths)
     low, high = depths["templates"].min(), depths["templates"].max()
-    log.info("productive templates: %d to %d; counted: %s", low, high, sorted(set(depths["counted"])))
+    log.info("productive templates: %d to %d; counted: %s", low, high, depths["counted"].value_counts().to_dict())

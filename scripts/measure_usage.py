@@ -11,6 +11,6 @@ with running(snakemake) as log:
     clones = stream_clonotypes(snakemake.input.clonotypes, columns)
     depths, design = (read_table(snakemake.input[name]) for name in ("depths", "design"))
     tables = measure_usage(clones, depths, design, **snakemake.params.settings)
-    for name, table in zip(("usage", "convergence"), tables, strict=True):
+    for name, table in zip(("usage", "convergence", "values"), tables, strict=True):
         write_table(table, snakemake.output[name], texts=["item"] if name == "usage" else [])
     log.info("%d samples", len(tables[1]))

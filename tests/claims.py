@@ -71,7 +71,7 @@ def contrasts(*rows):
 
 def endpoints(**rows):
     """Return an endpoints table; each endpoint as (estimate, low, high, unit)."""
-    columns = ["endpoint", "population", "arm", "n", "events", "estimate", "low", "high", "unit", "method"]
+    columns = ["endpoint", "population", "by", "n", "events", "estimate", "low", "high", "unit", "method"]
     made = [
         (name, "evaluable", "all", 19, 6, estimate, low, high, unit, "made up")
         for name, (estimate, low, high, unit) in rows.items()

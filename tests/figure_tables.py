@@ -303,7 +303,7 @@ def umap_of(design, branch="t", cells=9000, seed=1):
     label = rng.choice(len(names), cells, p=rng.dirichlet(np.full(len(names), 2.0)))
     places = centres[label] + rng.normal(0, 1.1, (cells, 2))
     sample = design.iloc[rng.integers(0, len(design), cells)].reset_index(drop=True)
-    facts = sample[["sample", "visit", "response", "batch"]]
+    facts = sample[["sample", "patient", "visit", "response", "batch"]]
     return pd.DataFrame(
         {
             "cell": [f"c{i}" for i in range(cells)],

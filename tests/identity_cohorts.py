@@ -37,6 +37,8 @@ def design_of(patients=12):
             "sample": f"P{i:02d}_{visit}",
             "patient": f"P{i:02d}",
             "visit": visit,
+            "tissue": "blood",
+            "arm": "",
             "batch": f"b{i % 3}",
             "response": "",
             "sex": ("male", "female")[i % 2],

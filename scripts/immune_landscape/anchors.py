@@ -115,7 +115,9 @@ def match_values(
         As `match_anchors` returns.
     """
     if values.empty:
-        return _with_numbers([(gene, "", NOT_MEASURED, np.nan, np.nan, np.nan) for gene in anchors.index], anchors)
+        states = [NO_MATCH if gene in values.columns else NOT_MEASURED for gene in anchors.index]
+        blank = [(gene, "", state, *[np.nan] * 3) for gene, state in zip(anchors.index, states, strict=True)]
+        return _with_numbers(blank, anchors)
     fold, share = fold_and_share(values, cluster)
     score = rank_sums(values, cluster)
     enough = (fold >= anchor_fold) & (share >= anchor_share) & (score >= MIN_SCORE)
@@ -164,7 +166,7 @@ def anchor_values(counts: AnnData, anchors: pd.DataFrame) -> pd.DataFrame:
     """
     present = [gene for gene in anchors.index if gene in counts.var_names]
     if not present or not counts.n_obs:
-        return pd.DataFrame(index=counts.obs_names)
+        return pd.DataFrame(index=counts.obs_names, columns=present, dtype=float)
     normal = normalise(counts, TARGET_SUM)[:, present].X
     return pd.DataFrame(np.expm1(normal.toarray()), index=counts.obs_names, columns=present)
 

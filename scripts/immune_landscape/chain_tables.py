@@ -14,6 +14,9 @@ VJ_LOCI = ("TRA", "TRG", "IGK", "IGL")
 VDJ_LOCI = ("TRB", "TRD", "IGH")
 TCR_LOCI = ("TRA", "TRB", "TRG", "TRD")
 B_LOCI = ("IGH", "IGK", "IGL")
+UNKNOWN_LOCUS = "Multi"
+"""Cell Ranger's word for a chain whose genes are of several loci."""
+
 CALLS = ("v_call", "d_call", "j_call", "c_call")
 #: Cell Ranger writes None or nothing, R writes NA.
 MISSING = ("", "None", "NA", "NaN", "nan", "N/A", "null", "NULL")
@@ -76,11 +79,18 @@ def read_chain_table(place: Place) -> pd.DataFrame:
     if "cell_id" in table.columns:
         _require_columns(table, AIRR_REQUIRED, "an AIRR rearrangement file", place)
         kept = [*AIRR_REQUIRED, *(c for c in AIRR_OPTIONAL if c in table.columns)]
-        return typed_chains(_without_missing(table[kept]), place, {})
+        return typed_chains(_with_told_loci(_without_missing(table[kept])), place, {})
     _require_columns(table, tuple(CONTIG_COLUMNS), "Cell Ranger contig annotations", place)
     names = CONTIG_COLUMNS | {k: v for k, v in CONTIG_OPTIONAL.items() if k in table.columns}
     chains = _without_missing(table[list(names)].rename(columns=names))
     return typed_chains(chains, place, {v: k for k, v in names.items()})
+
+
+def _with_told_loci(chains: pd.DataFrame) -> pd.DataFrame:
+    """Mark the blank loci of a table that tells others: they are unknown, and not to be taken from the genes."""
+    if "locus" not in chains or not chains["locus"].notna().any():
+        return chains
+    return chains.assign(locus=chains["locus"].where(chains["locus"].notna(), UNKNOWN_LOCUS))
 
 
 def _require_columns(table: pd.DataFrame, wanted: Sequence[str], what: str, place: Place) -> None:

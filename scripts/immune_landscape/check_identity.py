@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from immune_landscape.clone_sharing import FLAGGED, CloneRule, clones_of, share_clones
+from immune_landscape.clone_sharing import FLAGGED, CloneRule, clones_of, compare_samples
 from immune_landscape.donor_cells import DonorRule, find_donor_cells
 from immune_landscape.sex_genes import (
     FEMALE,
@@ -88,7 +88,7 @@ def check_identity(
         other_cells, other_foreign (cells with genes of the sex that the sample is not); clones, clone_verdict;
         verdict (agrees, flagged or cannot be determined), note.
     clones
-        As `clone_sharing.share_clones` returns.
+        As `clone_sharing.compare_samples` returns.
     donor_cells
         As `donor_cells.find_donor_cells` returns.
 
@@ -99,7 +99,7 @@ def check_identity(
     of two patients of one sex.
     """
     rule = SexRule(min_cells, min_molecules, min_female, min_male, male_per_female, tolerated)
-    shared = share_clones(_clones(clonotypes), CloneRule(min_shared_clones, max_foreign_share))
+    shared = compare_samples(_clones(clonotypes), CloneRule(min_shared_clones, max_foreign_share))
     cells = _mark_cells(counts, labels, female_genes, male_genes)
     if not study["unblinded"]:
         cells = cells[cells["kind"] != NK]
@@ -129,7 +129,8 @@ def _mark_cells(
         return empty.astype({"molecules": int, FEMALE: int, MALE: int}).rename_axis("cell")
     cells = count_sex_genes(counts, female_genes, male_genes)
     known = labels.reindex(cells.index)
-    kind = pd.Series("other", index=cells.index).mask(known["lineage"].isin(["unassigned"]), "unassigned")
+    unknown = known["lineage"].isna() | (known["lineage"] == "unassigned")
+    kind = pd.Series("other", index=cells.index).mask(unknown, "unassigned")
     return cells.assign(kind=kind.mask(known["branch"] == NK, NK))
 
 
@@ -151,10 +152,12 @@ def _sex_of_samples(cells: pd.DataFrame, rule: SexRule, absent: Mapping[str, str
 
 def _judge_sex(samples: pd.DataFrame) -> pd.DataFrame:
     called = samples["sex_by_genes"].fillna(UNDETERMINED)
+    # A sample without a row of counts has receptors alone.
+    why = samples["why"].fillna("no gene expression")
     rows = []
     for at, (row, sex) in enumerate(zip(samples.itertuples(), called, strict=True)):
         own = (samples["patient"] == row.patient) & called.isin(OTHER_SEX) & (samples.index != samples.index[at])
-        rows.append(_verdict_on_sex(sex, str(row.sex_on_sheet), list(called[own]), str(row.why)))
+        rows.append(_verdict_on_sex(sex, str(row.sex_on_sheet), list(called[own]), str(why.iloc[at])))
     return pd.DataFrame(rows, index=samples.index, columns=["sex_verdict", "sex_note"])
 
 
@@ -162,7 +165,7 @@ def _verdict_on_sex(sex: str, sheet: str, others: list[str], why: str) -> tuple[
     if sex == MIXED:
         return FLAGGED, "cells of both sexes, more than ambient RNA and doublets explain"
     if sex not in OTHER_SEX:
-        return NOT_CHECKED, "no gene expression" if why == "nan" else f"sex by genes cannot be determined: {why}"
+        return NOT_CHECKED, f"sex by genes cannot be determined: {why}"
     if sheet in OTHER_SEX and sheet != sex:
         return FLAGGED, f"{sex} by genes, {sheet} on the sheet"
     if sheet not in OTHER_SEX and OTHER_SEX[sex] in others:

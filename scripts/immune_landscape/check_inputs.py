@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from immune_landscape.clinical_tables import assessment_table, event_table, outcome_table
 from immune_landscape.cohort import Cohort, design_table, examine_cohort, patient_table
 from immune_landscape.cohort_checks import FILE_LAYERS
 from immune_landscape.config_checks import is_simulated
@@ -59,8 +60,9 @@ def check_inputs(
         ``design`` (see ``cohort.design_table``), ``patients`` (see ``cohort.patient_table``), ``inputs`` (path,
         sha256, bytes, layer, sample, note; the sheets included, that of patients without checksum in a blinded
         cohort), ``notes`` (file, line, column, kind, message), ``populations`` (sample, population, parent, count,
-        fraction) and ``measures`` (sample, measure, value, unit, scale); the last two have no row where the cohort
-        has no such layer.
+        fraction), ``measures`` (sample, measure, value, unit, scale), ``outcomes`` (see
+        ``clinical_tables.outcome_table``), ``assessments`` and ``adverse_events`` (columns of their sheets); tables
+        have no row where the cohort has no such layer or sheet.
 
     Raises
     ------
@@ -74,7 +76,8 @@ def check_inputs(
         raise ProblemsError([*content, *stopping])
     notes = [*cohort.notes, *noted, *blinded, *(contrasts if not stopping else []), *_layer_notes(cohort)]
     tables = {"design": design_table(cohort), "patients": patient_table(cohort)}
-    tables |= {"inputs": _input_table(cohort), "notes": _note_table(notes)}
+    tables |= {"inputs": _input_table(cohort), "notes": _note_table(notes), "outcomes": outcome_table(cohort)}
+    tables |= {"assessments": assessment_table(cohort), "adverse_events": event_table(cohort)}
     return tables | {"populations": _population_table(cohort), "measures": _measure_table(cohort)}
 
 
@@ -342,11 +345,16 @@ def _check_bulk(look: _Look, line: int, sample: str, path: str) -> None:
         return
     from immune_landscape.bulk_io import read_bulk
     from immune_landscape.input_files import Place
+    from immune_landscape.load_repertoires import why_unusable
 
     place = Place(Path(path), sample)
     with look.reporting(place, line, "bulk_tcr"):
         # Read whole, in seconds: a bad count in the last line would stop the run later.
-        read_bulk(place)
+        found = read_bulk(place)
+        if reason := why_unusable(found, look.cohort.config["load_repertoires"]["sequence"]):
+            raise place.error(reason)
+        if not found.rows["productive"].any():
+            look.note(line, "bulk_tcr", "holds no productive rearrangement", "empty_sample")
 
 
 def _layer_notes(cohort: Cohort) -> list[Problem]:
@@ -407,7 +415,7 @@ def _sheets(folder: Path) -> list[Path]:
 
 
 def _described_sheet(path: Path, cohort: Cohort) -> tuple[Any, ...]:
-    if path.name == "patients.tsv" and not cohort.config["unblinded"]:
+    if path.name in ("patients.tsv", "assessments.tsv") and not cohort.config["unblinded"]:
         return path.name, "", None, "sheet", "", WITHHELD
     return (*_described(path, cohort.folder), "sheet", "", "")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 EXPECTED, FLAGGED, NONE_SHARED = "as expected", "flagged", "no shared clone"
 PAIR_COLUMNS = (
@@ -45,16 +46,40 @@ def clones_of(clonotypes: pd.DataFrame) -> pd.DataFrame:
         sample, patient, clone, paired: one row per sample and clone. A clone is cells with the same two junctions;
         where no cell of the cohort has both, with the same VDJ junction, and then paired is false.
     """
+    return name_clones(clonotypes)[["sample", "patient", "clone", "paired"]].drop_duplicates().reset_index(drop=True)
+
+
+def name_clones(clonotypes: pd.DataFrame) -> pd.DataFrame:
+    """Name the clone of every cell by its nucleotides, whoever the patient is.
+
+    Parameters
+    ----------
+    clonotypes
+        As `clones_of` takes; optionally also vj_junction_aa and vdj_junction_aa.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per cell whose clone `clones_of` lists: sample, patient, clone, residues (the same by amino acids;
+        empty where they are not given), paired.
+    """
     usable = clonotypes[clonotypes["has_receptor"].astype(bool)]
-    light, heavy = (usable[name].fillna("").astype(str) for name in ("vj_junction", "vdj_junction"))
+    light, heavy = _texts(usable, "vj_junction"), _texts(usable, "vdj_junction")
     paired = (light != "") & (heavy != "")
-    clones = light + "+" + heavy if paired.any() else heavy
-    kept = paired if paired.any() else heavy != ""
-    table = usable[["sample", "patient"]].astype(str).assign(clone=clones, paired=paired)[kept.to_numpy()]
-    return table.drop_duplicates().reset_index(drop=True)
+    both = bool(paired.any())
+    clones = light + "+" + heavy if both else heavy
+    light_aa, heavy_aa = _texts(usable, "vj_junction_aa"), _texts(usable, "vdj_junction_aa")
+    residues = (light_aa + "+" + heavy_aa).where((light_aa != "") & (heavy_aa != ""), "") if both else heavy_aa
+    kept = paired if both else heavy != ""
+    table = usable[["sample", "patient"]].astype(str).assign(clone=clones, residues=residues, paired=paired)
+    return table[kept.to_numpy()].reset_index(drop=True)
 
 
-def share_clones(clones: pd.DataFrame, rule: CloneRule) -> pd.DataFrame:
+def _texts(table: pd.DataFrame, name: str) -> pd.Series:
+    return table[name].fillna("").astype(str) if name in table else pd.Series("", index=table.index, dtype=object)
+
+
+def compare_samples(clones: pd.DataFrame, rule: CloneRule) -> pd.DataFrame:
     """Count and judge the clones that every two samples share.
 
     Parameters
@@ -79,7 +104,7 @@ def share_clones(clones: pd.DataFrame, rule: CloneRule) -> pd.DataFrame:
     """
     owners = clones.drop_duplicates("sample").set_index("sample")["patient"]
     sizes = clones["sample"].value_counts()
-    shared = _count_shared(clones, list(owners.index))
+    shared = count_shared(clones["sample"], clones["clone"], list(owners.index))
     rows = []
     for (i, a), (j, b) in itertools.combinations(enumerate(owners.index), 2):
         least = min(sizes[a], sizes[b])
@@ -89,13 +114,46 @@ def share_clones(clones: pd.DataFrame, rule: CloneRule) -> pd.DataFrame:
     return _judge(pairs, rule, bool(clones["paired"].all()))
 
 
-def _count_shared(clones: pd.DataFrame, samples: list[str]) -> np.ndarray:
-    from scipy.sparse import csr_matrix
+def count_shared(owners: pd.Series, clones: pd.Series, names: list[str]) -> np.ndarray:
+    """Count the clones that every two samples or patients have in common.
 
-    rows = pd.Index(samples).get_indexer(pd.Index(clones["sample"]))
-    columns, found = pd.factorize(clones["clone"])
-    has = csr_matrix((np.ones(len(clones), dtype=np.int64), (rows, columns)), shape=(len(samples), len(found)))
+    Parameters
+    ----------
+    owners, clones
+        Sample or patient, and a clone of it, each pair once.
+    names
+        Samples or patients in the order wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        (names, names) of whole numbers; the diagonal holds the clones of each.
+    """
+    has = incidence(owners, clones, names)
     return csr_matrix(has @ has.T).toarray()
+
+
+def incidence(owners: pd.Series, clones: pd.Series, names: list[str], weights: np.ndarray | None = None) -> csr_matrix:
+    """Lay out which clone (column) is whose (row).
+
+    Parameters
+    ----------
+    owners, clones
+        Sample or patient, and a clone of it, each pair once.
+    names
+        Samples or patients in the order wanted.
+    weights
+        Value of each pair; 1 unless given.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        (names, clones); columns are in the order in which clones first occur.
+    """
+    rows = pd.Index(names).get_indexer(pd.Index(owners))
+    columns, found = pd.factorize(clones)
+    values = np.ones(len(columns), dtype=np.int64) if weights is None else weights
+    return csr_matrix((values, (rows, columns)), shape=(len(names), len(found)))
 
 
 def _judge(pairs: pd.DataFrame, rule: CloneRule, paired: bool) -> pd.DataFrame:
@@ -130,7 +188,7 @@ def own_shares(pairs: pd.DataFrame) -> dict[str, float]:
     Parameters
     ----------
     pairs
-        As `share_clones` returns.
+        As `compare_samples` returns.
 
     Returns
     -------

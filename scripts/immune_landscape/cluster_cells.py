@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape import store
+from immune_landscape.cluster_numbers import earlier_clusters, keep_numbers
 from immune_landscape.errors import InputError
 from immune_landscape.leiden import build_graph, find_communities
 from immune_landscape.stability import (
@@ -36,7 +37,8 @@ class Clustering(NamedTuple):
     Attributes
     ----------
     cells
-        Addition with ``obs['cluster']`` (``"0"`` is the largest), ``obsm['X_umap']``, ``obsp['connectivities']``
+        Addition with ``obs['cluster']`` (``"0"`` is the largest, unless numbers are those of an earlier run),
+        ``obsm['X_umap']``, ``obsp['connectivities']``
         (UMAP's fuzzy graph) and ``uns['clustering']``: ``resolution``, ``by_rule`` (whether the rule chose it),
         ``stable`` (whether it is within the limits of the rule), ``n_neighbors``, ``exact``.
     stability
@@ -54,6 +56,7 @@ def cluster_cells(
     reduction: AnnData,
     branch: str,
     seed: int,
+    earlier: pd.DataFrame | None = None,
     *,
     n_neighbors: int,
     exact_below: int,
@@ -77,6 +80,9 @@ def cluster_cells(
         ``all``, ``nk`` or ``t``; picks resolution and grid.
     seed
         Seed of Leiden and UMAP; those of other runs and of subsamples derive from it.
+    earlier
+        Labels of an earlier run, as `define_labels.define_labels` returns them: clusters of NK or T cells that match
+        one of theirs keep its number (`cluster_numbers.keep_numbers`).
     n_neighbors
         Neighbours per cell.
     exact_below
@@ -126,7 +132,20 @@ def cluster_cells(
     facts = _choice(stability, resolution[branch], {"min_ari": min_ari, "min_stable_share": min_stable_share})
     facts |= {"n_neighbors": min(n_neighbors, reduction.n_obs // 2), "exact": reduction.n_obs <= exact_below}
     stability["chosen"] = stability["resolution"] == facts["resolution"]
-    return Clustering(_laid_out(cells, facts, seed, min_dist), stability, jaccard)
+    found = Clustering(_laid_out(cells, facts, seed, min_dist), stability, jaccard)
+    return found if earlier is None else _renumbered(found, earlier_clusters(earlier, branch))
+
+
+def _renumbered(found: Clustering, earlier: pd.Series) -> Clustering:
+    """Give the clusters, and their rows of the chosen resolution, the numbers that they had."""
+    if earlier.empty:
+        return found
+    cells, jaccard = found.cells, found.jaccard
+    numbers = keep_numbers(cells.obs["cluster"].astype(str), earlier)
+    cells.obs["cluster"] = cells.obs["cluster"].astype(str).map(numbers).astype(object)
+    chosen = jaccard["resolution"] == cells.uns["clustering"]["resolution"]
+    named = jaccard["cluster"].astype(str)
+    return found._replace(jaccard=jaccard.assign(cluster=named.mask(chosen, named.map(numbers))))
 
 
 def _resolutions(branch: str, resolution: float | str, grid: Sequence[float]) -> list[float]:

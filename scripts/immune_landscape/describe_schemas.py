@@ -11,7 +11,7 @@ from immune_landscape.schemas import load_schema, section_names
 README = Path(__file__).resolve().parents[2] / "config" / "README.md"
 BEGIN = "<!-- begin: tables made from workflow/schemas; do not edit -->"
 END = "<!-- end: tables made from workflow/schemas -->"
-SHEETS = ("patients", "samples", "populations", "measures", "donor_cells")
+SHEETS = ("patients", "samples", "populations", "measures", "assessments", "adverse_events", "donor_cells")
 FORMS = {"slug": "id", "study-code": "id", "path": "path", "text": "text"}
 
 Schema = Mapping[str, Any]
@@ -23,7 +23,7 @@ def render_reference() -> str:
     Returns
     -------
     str
-        cohort.yaml, the four sheets, and one table per rule that has settings.
+        cohort.yaml, the sheets, and one table per rule that has settings.
     """
     parts = ["## cohort.yaml", _keys(load_schema("cohort"))]
     for name in SHEETS:

@@ -88,7 +88,7 @@ def find_donor_cells(
     Notes
     -----
     References for a sex are NK cells of samples of that sex that hold no donor cells of the other: at the first
-    visit, or of patients without a donor or with one of their own sex.
+    of several visits, or of patients without a donor or with one of their own sex.
     """
     known = samples[samples["sample"].isin(cells["sample"])].reset_index(drop=True)
     columns = design.set_index("sample")[["donor_sex", "product_origin"]].fillna("").astype(str)
@@ -183,7 +183,9 @@ def _references(
     rule: DonorRule,
 ) -> list[Cells]:
     sound = (known["sex_by_genes"] == sex) & ~known["in_doubt"]
-    pure = known["visit"].eq(study["visits"][0]) | known["product_origin"].isin(OWN) | known["donor_sex"].eq(sex)
+    # Where there is one visit alone, nothing tells that it was before the product.
+    before = known["visit"].eq(study["visits"][0]) & (len(study["visits"]) > 1)
+    pure = before | known["product_origin"].isin(OWN) | known["donor_sex"].eq(sex)
     found = [_cells(parts.get((name, "nk")), sex) for name in known["sample"][sound & pure]]
     return [part for part in found if len(part.carries) >= rule.min_reference_cells and part.carries.any()]
 

@@ -140,9 +140,10 @@ def estimate_share(asked: Cells, background: Cells, references: Sequence[Cells],
     if detection - errors < MIN_GAIN:
         return None
     size = _worth(seen, sum(len(cells.carries) for cells in references))
-    low, high = _interval(
-        (asked.share, len(asked.carries)), (detection, size), (errors, len(background.carries)), level
-    )
+    limits = _interval((asked.share, len(asked.carries)), (detection, size), (errors, len(background.carries)), level)
+    if limits is None:
+        return None
+    low, high = limits
     share = min(max((asked.share - errors) / (detection - errors), 0.0), 1.0)
     return Share(share, min(low, share), max(high, share), errors, detection)
 
@@ -157,14 +158,19 @@ def _worth(seen: np.ndarray, cells: int) -> float:
 
 def _interval(
     asked: tuple[float, float], detection: tuple[float, float], errors: tuple[float, float], level: float
-) -> tuple[float, float]:
-    """Return Lang and Reiczigel's limits; each pair is a share and its number of cells."""
+) -> tuple[float, float] | None:
+    """Return Lang and Reiczigel's limits; each pair is a share and its number of cells.
+
+    None where so few cells were seen that donor cells might show the genes no more often than others.
+    """
     from scipy import stats
 
     z = float(stats.norm.isf((1 - level) / 2))
     cells, count_d, count_e = asked[1] + z**2, detection[1] + 2, errors[1] + 2
     p = (asked[1] * asked[0] + z**2 / 2) / cells
     d, e = (detection[1] * detection[0] + 1) / count_d, (errors[1] * errors[0] + 1) / count_e
+    if d <= e:
+        return None
     share = (p - e) / (d - e)
     spread_d, spread_e = d * (1 - d) / count_d, e * (1 - e) / count_e
     shift = 2 * z**2 * (share * spread_d - (1 - share) * spread_e)

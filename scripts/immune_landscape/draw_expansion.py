@@ -22,6 +22,7 @@ TITLE = "Clonal expansion and diversity"
 @styled
 def draw_expansion(
     metrics: pd.DataFrame,
+    definition: str,
     study: Mapping[str, Any],
     *,
     shown_metrics: Sequence[str],
@@ -33,6 +34,8 @@ def draw_expansion(
     ----------
     metrics
         First table of `measure_expansion.measure_expansion`.
+    definition
+        As `define_clonotypes.definition_text` writes it; printed below.
     study
         Facts of the cohort.
     shown_metrics
@@ -51,14 +54,16 @@ def draw_expansion(
         reason = "No sample has enough receptor cells to be measured at one depth (measure_expansion.min_cells)."
         return empty_figure(TITLE, reason, study)
     wanted = [name for name in shown_metrics if name in set(values["metric"])]
-    return _draw_overview(values, wanted, study, columns)
+    return _draw_overview(values, wanted, definition, study, columns)
 
 
 def _depth(metrics: pd.DataFrame) -> str:
     return f"Every sample at {int(metrics['depth'].iloc[0]):,} receptor cells (the smallest sample measured)"
 
 
-def _draw_overview(values: pd.DataFrame, wanted: list[str], study: Mapping[str, Any], columns: int) -> Figure:
+def _draw_overview(
+    values: pd.DataFrame, wanted: list[str], definition: str, study: Mapping[str, Any], columns: int
+) -> Figure:
     """All samples, one line per patient and tissue, visits in order."""
     rows = -(-len(wanted) // columns)
     samples, patients = values["sample"].nunique(), values["patient"].nunique()
@@ -69,7 +74,8 @@ def _draw_overview(values: pd.DataFrame, wanted: list[str], study: Mapping[str, 
         title=TITLE,
         key=True,
         subtitle=f"{_depth(values)}. {counted(samples, 'sample')} of {counted(patients, 'patient')}.",
-        footer="Bars: 2.5-97.5 % of the random draws, the spread due to subsampling alone, not to patients.",
+        footer="Bars: 2.5-97.5 % of the random draws, the spread due to subsampling alone, not to patients. "
+        f"{definition}. Counted within a sample.",
     )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     visits = ordered_visits(values["visit"], study)

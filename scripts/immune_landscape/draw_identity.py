@@ -70,15 +70,12 @@ def draw_identity(
     samples = _ordered(samples, study)
     shares = _shares(donor_cells, samples, 2 * names_up_to)
     extra = max(0.0, ROW * shares["sample"].nunique() - HEIGHT + 0.8)
-    flagged = int((samples["verdict"] == FLAGGED).sum())
-    undetermined = int((samples["verdict"] == UNDETERMINED).sum())
     figure = new_figure(
         12,
         HEIGHT + extra,
         study,
         title=TITLE,
-        subtitle=f"{counted(len(samples), 'sample')} of {counted(samples['patient'].nunique(), 'patient')}: "
-        f"{flagged} flagged, {undetermined} that cannot be determined.",
+        subtitle=_subtitle(samples),
         footer=_footer(rules),
         key=True,
     )
@@ -90,6 +87,18 @@ def draw_identity(
     _draw_donors(right, shares, donor_cells, study)
     draw_key(figure, [left, right])
     return figure
+
+
+def _subtitle(samples: pd.DataFrame) -> str:
+    """Count samples by verdict; say so where sex genes have nothing to tell patients apart by."""
+    flagged, undetermined = (int((samples["verdict"] == verdict).sum()) for verdict in (FLAGGED, UNDETERMINED))
+    patients = samples["patient"].nunique()
+    text = f"{counted(len(samples), 'sample')} of {counted(patients, 'patient')}: {flagged} flagged, {undetermined} "
+    text += "that cannot be determined."
+    sexes = set(samples["sex_by_genes"]) - {UNDETERMINED}
+    if patients > 1 and len(sexes) == 1 and sexes <= {FEMALE, MALE}:
+        text += f" All are {sexes.pop()}: sex genes cannot tell samples of two patients that are swapped."
+    return text
 
 
 def _footer(rules: Mapping[str, Any]) -> str:
@@ -178,7 +187,7 @@ def _draw_regions(axes: Axes, rules: Mapping[str, Any], ceilings: np.ndarray) ->
     words |= {"Mixed": (0.97, 0.97, "right", "top"), "Cannot be\ndetermined": (0.03, 0.35, "left", "bottom")}
     for word, (across, along, ha, va) in words.items():
         axes.text(across, along, word, ha=ha, va=va, color=MUTED, fontsize=7.5, transform=axes.transAxes, zorder=1)
-    axes.set_xlabel("XIST and TSIX per 10,000 molecules")
+    axes.set_xlabel(clip_text(f"{', '.join(rules['female_genes'])} per 10,000 molecules", 48))
     axes.set_ylabel("Y genes per 10,000 molecules")
 
 
@@ -296,9 +305,10 @@ def _draw_donors(axes: Axes, shares: pd.DataFrame, donor_cells: pd.DataFrame, st
     first = shares.drop_duplicates("sample")
     pairs = zip(first["patient"], first["visit"], strict=True)
     words = [clip_text(f"{patient}  {shown(study, str(visit))}", 24) for patient, visit in pairs]
+    words = [f"{word}  ({cells:,})" for word, cells in zip(words, first["nk_cells"].astype(int), strict=True)]
     axes.set_yticks(range(len(words)), words, fontsize=7)
     axes.set_ylim(len(words) - 0.4, -0.6)
     axes.set_xlim(left=-1)
     axes.axvline(0, color=INK, linewidth=0.6)
-    axes.set_xlabel("% of NK cells")
+    axes.set_xlabel("% of NK cells, which are counted in brackets")
     axes.grid(axis="x")

@@ -40,11 +40,13 @@ def draw_markers(dots: pd.DataFrame, branch: str, study: Mapping[str, Any], *, c
     matplotlib.figure.Figure
         One axes, keys at the right.
     """
-    title = f"Marker genes: {shown_parent(study, branch)}"
+    kind = "lineage" if branch == "all" else "subset"
+    title = f"Marker genes of each {kind}: {shown_parent(study, branch)}"
     if dots.empty:
         return empty_figure(title, "No marker gene of a subset present is in the counts.", study)
     columns = list(dict.fromkeys(zip(dots["marker_of"], dots["gene"], strict=True)))
-    subsets = list(dict.fromkeys(dots["subset"]))
+    sizes = dots.drop_duplicates("subset").set_index("subset")["cells"]
+    subsets = list(sizes.index)
     places = _places(columns)
     width = float(np.clip(0.2 * (max(places.values()) + 1) + 3.6, 6, 11.8))
     figure = new_figure(
@@ -52,7 +54,8 @@ def draw_markers(dots: pd.DataFrame, branch: str, study: Mapping[str, Any], *, c
         0.27 * len(subsets) + 1.75,
         study,
         title=title,
-        subtitle="Columns: positive markers of the subset named above them. Frames: a subset's own markers.",
+        subtitle=f"Columns: positive markers of the {kind} named above them. Frames: a {kind}'s own markers. "
+        f"In brackets: cells, {int(sizes.sum()):,} in all.",
         footer="Labels were given by these and other markers: consistency, not independent evidence.",
     )
     axes = figure.add_subplot()
@@ -69,8 +72,8 @@ def draw_markers(dots: pd.DataFrame, branch: str, study: Mapping[str, Any], *, c
         linewidths=0.3,
     )
     _draw_frames(axes, columns, places, subsets, study)
-    _finish(axes, dots, columns, places, subsets, study)
-    bar = figure.colorbar(drawn, ax=axes, shrink=0.55, aspect=12, pad=0.01, anchor=(0, 0.0))
+    _finish(axes, sizes, columns, places, study)
+    bar = figure.colorbar(drawn, cax=axes.inset_axes((1.015, 0.0, 0.012, 0.55)))
     bar.set_label("mean log1p per 10,000", fontsize=7)
     bar.outline.set_visible(False)
     return figure
@@ -110,7 +113,7 @@ def _draw_frames(
         axes.text(
             left + width / 2,
             -1.0,
-            clip_text(shown(study, group), 20),
+            clip_text(shown(study, group), 24),
             rotation=38,
             ha="left",
             va="bottom",
@@ -121,12 +124,12 @@ def _draw_frames(
 
 def _finish(
     axes: Axes,
-    dots: pd.DataFrame,
+    sizes: pd.Series,
     columns: list[tuple[str, str]],
     places: Mapping[Any, float],
-    subsets: list[str],
     study: Mapping[str, Any],
 ) -> None:
+    """Name genes and subsets, and add the key of areas."""
     crowded = len(columns) > 55
     axes.set_xticks(
         [places[key] for key in columns],
@@ -135,12 +138,9 @@ def _finish(
         fontstyle="italic",
         fontsize=5.5 if crowded else 7,
     )
-    sizes = dots.drop_duplicates("subset").set_index("subset")["cells"] if "cells" in dots else None
-    counts = [f"  ({sizes[name]:,})" if sizes is not None else "" for name in subsets]
-    axes.set_yticks(
-        range(len(subsets)), [shown(study, name) + count for name, count in zip(subsets, counts, strict=True)]
-    )
-    axes.set_ylim(len(subsets) - 0.4, -0.6)
+    names = [f"{shown(study, str(name))}  ({count:,})" for name, count in sizes.items()]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(-0.9, max(places.values()) + 0.9)
     axes.tick_params(length=0)
     axes.spines[:].set_color(FAINT)

@@ -11,6 +11,7 @@ import pandas as pd
 from immune_landscape.display_text import clip_text, counted, shown
 from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
 from immune_landscape.palette import group_rank, group_styles
+from immune_landscape.usage_panels import usage_by_group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,6 @@ MEASURES = {
 _NAMED = 46
 
 
-@styled
 def draw_repertoires(
     overlap: pd.DataFrame,
     usage: pd.DataFrame,
@@ -34,8 +34,8 @@ def draw_repertoires(
     *,
     measure: str,
     top_genes: int,
-) -> Figure:
-    """Draw the overlap of all pairs of samples, and the V genes and CDR3 lengths of each.
+) -> dict[str, Figure]:
+    """Draw the overlap of all pairs of samples, and the V genes and CDR3 lengths of samples and of groups.
 
     Parameters
     ----------
@@ -54,12 +54,29 @@ def draw_repertoires(
 
     Returns
     -------
-    matplotlib.figure.Figure
-        Two maps that share their rows, samples by response, patient and visit, and a panel of lengths.
+    dict of str to matplotlib.figure.Figure
+        ``overlap_usage``: two maps that share their rows, samples by response, patient and visit, and a panel of
+        lengths. ``gene_usage``: genes and lengths of groups, a point per sample.
     """
+    samples = _ordered(usage, design, study)
+    return {
+        "overlap_usage": _draw_samples(overlap, usage, samples, study, measure, top_genes),
+        "gene_usage": usage_by_group(usage, samples, study, top_genes=top_genes),
+    }
+
+
+@styled
+def _draw_samples(
+    overlap: pd.DataFrame,
+    usage: pd.DataFrame,
+    samples: pd.DataFrame,
+    study: Mapping[str, Any],
+    measure: str,
+    top_genes: int,
+) -> Figure:
+    """Draw one row per sample."""
     if usage.empty:
         return empty_figure(TITLE, "No bulk repertoire has enough templates (measure_usage.min_templates).", study)
-    samples = _ordered(usage, design, study)
     row = float(np.clip(8 / len(samples), 0.1, 0.17))
     depths = overlap["depth"] if len(overlap) else usage["depth"]
     figure = new_figure(

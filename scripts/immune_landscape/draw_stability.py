@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.display_text import shown_parent
+from immune_landscape.display_text import counted, shown_parent
 from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
 from immune_landscape.palette import CYCLE, INK, MUTED, WARNING
 
@@ -41,7 +41,7 @@ def draw_stability(stability: pd.DataFrame, jaccard: pd.DataFrame, branch: str, 
     matplotlib.figure.Figure
         Three axes that share their columns.
     """
-    title = f"Stability of clusters: {shown_parent(study, branch)}"
+    title = f"Stability of clusters at each resolution: {shown_parent(study, branch)}"
     if stability.empty:
         return empty_figure(title, "There are too few cells for clusters, so all of them make one.", study)
     settings = study["stages"]["cluster_cells"]
@@ -50,7 +50,7 @@ def draw_stability(stability: pd.DataFrame, jaccard: pd.DataFrame, branch: str, 
         5.4,
         study,
         title=title,
-        subtitle=_how_chosen(stability, settings, branch),
+        subtitle=f"{counted(_cells(jaccard), 'cell')}. {_how_chosen(stability, settings, branch)}",
         footer="Bubble: a cluster, its area the number of cells; above, share of cells in stable clusters. Dotted: "
         "limits of the rule. Subsamples use the neighbours of all cells, so new samples would agree less.",
         key=True,
@@ -64,6 +64,11 @@ def draw_stability(stability: pd.DataFrame, jaccard: pd.DataFrame, branch: str, 
     return figure
 
 
+def _cells(jaccard: pd.DataFrame) -> int:
+    """Count the cells that each resolution deals to clusters."""
+    return int(jaccard.groupby("resolution")["cells"].sum().iloc[0])
+
+
 def _how_chosen(stability: pd.DataFrame, settings: Mapping[str, Any], branch: str) -> str:
     row = stability[stability["chosen"]].iloc[0]
     taken = f"Resolution {row['resolution']:g} ({row['clusters']} clusters)"
@@ -72,9 +77,11 @@ def _how_chosen(stability: pd.DataFrame, settings: Mapping[str, Any], branch: st
         f"{100 * settings['min_stable_share']:g}% of the cells in clusters with a Jaccard index of "
         f"{settings['min_jaccard']:g} or more"
     )
-    if settings["resolution"][branch] == "auto":
-        return f"{taken} follows the rule: the highest with an {limits}; else the lowest."
     within = row["ari_subsamples"] >= settings["min_ari"] and row["stable_share"] >= settings["min_stable_share"]
+    if settings["resolution"][branch] == "auto":
+        if not within:
+            return f"{taken} is the lowest, as at none are the clusters stable: {limits}."
+        return f"{taken} follows the rule: the highest with an {limits}."
     return f"{taken} was set; it is {'within' if within else 'not within'} the limits of the rule: {limits}."
 
 

@@ -51,7 +51,8 @@ def draw_tracks(
     source
         ``bulk_tcr`` or ``tcr``.
     study
-        Facts of the cohort.
+        Facts of the cohort; ``definition``, as `define_clonotypes.definition_text` writes it, is printed below clones
+        from cells.
     top_clones
         Clones drawn per patient, those with the largest share at any visit.
     columns
@@ -77,7 +78,8 @@ def draw_tracks(
         f"as shares of each sample's productive {COUNTED[source]}; changes against {_references(pairs, study)}.",
         footer="Below each panel: clones that changed beyond sampling noise, of those tested, at the last visit; false "
         f"discoveries are held within each pair of samples. Noise between samples: correlation "
-        f"{_range(noise)}. Clones of one patient are no replicates: patients are compared elsewhere.",
+        f"{_range(noise)}. Clones of one patient are no replicates: patients are compared elsewhere."
+        + (f" {study['definition']}." if source == "tcr" and "definition" in study else ""),
     )
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for each, (keys, group) in zip(axes, panels.items(), strict=False):

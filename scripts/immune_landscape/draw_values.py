@@ -10,7 +10,6 @@ import pandas as pd
 
 from immune_landscape.display_text import (
     clip_text,
-    facts_of,
     groups_of,
     interval_name,
     levels_of,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NOT_ASKED = "The numbers of this layer cannot answer this contrast: they exist for changes between two visits alone."
+NOT_MEASURED = "No sample has numbers of this layer."
 WIDTH = 2.85
 NAME_LENGTH = 27
 """Characters of a panel's name that fit above it in a line."""
@@ -52,7 +52,8 @@ def draw_values(
     differences, contrasts
         As `compare_values.compare_values` returns; effects and p values are printed from the latter.
     study
-        Facts of the cohort.
+        Facts of the cohort; ``definition``, as `define_clonotypes.definition_text` writes it, is printed below numbers
+        of clones from cells.
     layer
         Such as ``expansion``.
     columns
@@ -70,7 +71,9 @@ def draw_values(
         name = str(facts["name"])
         values, rows = (table[table["contrast"] == name] for table in (differences, contrasts))
         if rows.empty:
-            drawn[name] = empty_figure(f"{shown_layer(layer)}: {shown(study, name)}", NOT_ASKED, study)
+            drawn[name] = empty_figure(
+                f"{shown_layer(layer)}: {shown(study, name)}", NOT_MEASURED if contrasts.empty else NOT_ASKED, study
+            )
         else:
             drawn[name] = _draw_contrast(values, rows, facts, study, layer, columns, most)
     return drawn
@@ -164,4 +167,6 @@ def _footnote(values: pd.DataFrame, layer: str, study: Mapping[str, Any]) -> str
     bounds = ["before_low", "before_high", "after_low", "after_high"]
     if values[bounds].notna().any(axis=None):
         text += f" Bars: {LAYERS[layer].interval or 'interval of the measurement'}."
+    if "tcr" in LAYERS[layer].needs and "definition" in study:
+        text += f" {study['definition']}."
     return text

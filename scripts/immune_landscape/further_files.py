@@ -54,6 +54,50 @@ def missing_reference(cohort: Cohort) -> bool:
     return bool(path) and not Path(path).exists()
 
 
+def find_antigens(cohort: Cohort) -> list[str]:
+    """Return the files of the snapshots of receptors with known antigens that cohort.yaml names.
+
+    Parameters
+    ----------
+    cohort
+        Cohort as read.
+
+    Returns
+    -------
+    list of str
+        Their paths, whether or not they are there, in the order of ``antigens``.
+    """
+    return [str(_root(cohort) / named["file"]) for named in cohort.config["antigens"]]
+
+
+def find_earlier(cohort: Cohort) -> str:
+    """Return the labels of an earlier run that cohort.yaml names.
+
+    Parameters
+    ----------
+    cohort
+        Cohort as read.
+
+    Returns
+    -------
+    str
+        Path of the table, whether or not it is there; empty without one.
+    """
+    named = cohort.config["earlier_labels"]
+    return str(cohort.folder / named) if named else ""
+
+
+def missing_antigens(cohort: Cohort) -> bool:
+    """Return whether cohort.yaml names a snapshot whose file is not there."""
+    return not all(Path(path).exists() for path in find_antigens(cohort))
+
+
+def missing_earlier(cohort: Cohort) -> bool:
+    """Return whether cohort.yaml names labels of an earlier run that are not there."""
+    path = find_earlier(cohort)
+    return bool(path) and not Path(path).exists()
+
+
 def further_problems(cohort: Cohort) -> list[Problem]:
     """Look into the further files of a cohort.
 
@@ -65,13 +109,15 @@ def further_problems(cohort: Cohort) -> list[Problem]:
     Returns
     -------
     list of Problem
-        Of donor_cells.tsv and of the reference; empty where both are sound or absent.
+        Of donor_cells.tsv, the reference, the snapshots of antigens and the labels of an earlier run; empty where all
+        are sound or absent.
     """
-    return [*_origin_problems(cohort), *_reference_problems(cohort)]
+    parts = (_origin_problems, _reference_problems, _antigen_problems, _earlier_problems)
+    return [problem for part in parts for problem in part(cohort)]
 
 
 def _root(cohort: Cohort) -> Path:
-    """Folder that the reference is relative to: simulated files lie among the results, where no reference can be."""
+    """Folder that further files are relative to: simulated files lie among the results, where no other can be."""
     return cohort.folder if is_simulated(cohort.config) else cohort.data_root
 
 
@@ -100,3 +146,31 @@ def _reference_problems(cohort: Cohort) -> list[Problem]:
     line = cohort.config_lines.get("reference", 0)
     found = reference_problems(named, _root(cohort), outside=cohort.config["paths_outside"])
     return [Problem("cohort.yaml", line, key, message, "reference") for key, message in found]
+
+
+def _earlier_problems(cohort: Cohort) -> list[Problem]:
+    import pandas as pd
+
+    path = find_earlier(cohort)
+    if not path:
+        return []
+    line, name = cohort.config_lines.get("earlier_labels", 0), cohort.config["earlier_labels"]
+    try:
+        lacking = sorted({"cell", "branch", "cluster"} - set(pd.read_csv(path, sep="\t", nrows=0).columns))
+    except (OSError, ValueError) as error:
+        return [Problem("cohort.yaml", line, "earlier_labels", f"{name!r} cannot be read: {error}", "earlier_labels")]
+    if not lacking:
+        return []
+    message = f"{name!r} lacks the columns {', '.join(lacking)}; expected define_labels/cells.tsv.gz of a run"
+    return [Problem("cohort.yaml", line, "earlier_labels", message, "earlier_labels")]
+
+
+def _antigen_problems(cohort: Cohort) -> list[Problem]:
+    from immune_landscape.antigen_snapshots import snapshot_problems
+
+    named = cohort.config["antigens"]
+    if not named:
+        return []
+    line = cohort.config_lines.get("antigens", 0)
+    found = snapshot_problems(named, _root(cohort), outside=cohort.config["paths_outside"])
+    return [Problem("cohort.yaml", line, key, message, "antigens") for key, message in found]

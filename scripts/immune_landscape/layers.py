@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 RANDOM_DRAWS = "2.5-97.5 % of random draws to one depth: the spread due to subsampling alone, not to patients"
 
+OF_SAMPLE = "95 % interval of what the repertoire gives at one depth: how sure one sample is, not how patients differ"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -44,7 +46,14 @@ LAYERS = {
         "Single-cell TCR", "measure_expansion/values.tsv", ("tcr",), lacks="receptor cells", interval=RANDOM_DRAWS
     ),
     "repertoires": Layer(
-        "Bulk TCR", "measure_repertoires/values.tsv", ("bulk_tcr",), lacks="templates", interval=RANDOM_DRAWS
+        "Bulk TCR", "measure_repertoires/values.tsv", ("bulk_tcr",), lacks="templates", interval=OF_SAMPLE
+    ),
+    "clone_subsets": Layer(
+        "Expansion within subsets",
+        "link_clones/values.tsv",
+        ("gex", "tcr"),
+        lacks="receptor cells of the subset",
+        exploratory=True,
     ),
     "cell_tracks": Layer(
         "Clones followed, single cells",
@@ -63,6 +72,17 @@ LAYERS = {
         interval=RANDOM_DRAWS,
         exploratory=True,
         tells_change=True,
+    ),
+    "usage": Layer(
+        "V genes and CDR3, bulk TCR", "measure_usage/values.tsv", ("bulk_tcr",), lacks="templates", exploratory=True
+    ),
+    "bridge": Layer(
+        "Bulk TCR by cell subset",
+        "bridge_repertoires/values.tsv",
+        ("tcr", "bulk_tcr"),
+        lacks="clones seen both ways",
+        interval=RANDOM_DRAWS,
+        exploratory=True,
     ),
     "signatures": Layer("Signatures", "score_signatures/values.tsv", ("gex",), lacks="cells"),
     "populations": Layer(

@@ -74,6 +74,33 @@ def load_repertoires(
         yield clonotypes, pd.DataFrame([facts], columns=DEPTH_COLUMNS)
 
 
+def why_unusable(repertoire: BulkRepertoire, sequence: str) -> str:
+    """Tell why no clonotype can come of a repertoire, which then is of another locus or lacks the CDR3.
+
+    Parameters
+    ----------
+    repertoire
+        Rearrangements of a sample.
+    sequence
+        CDR3 that defines a clonotype: nucleotides (``nt``) or amino acids (``aa``).
+
+    Returns
+    -------
+    str
+        Empty for a repertoire that can be used, be it without productive rearrangements.
+    """
+    rows = repertoire.rows
+    of_locus = rows["locus"].isin([LOCUS, ""])
+    if not of_locus.any():
+        found = ", ".join(f"{name} {number}" for name, number in rows["locus"].value_counts().items())
+        return f"holds no {LOCUS} rearrangement, but {found}"
+    productive = rows[of_locus & rows["productive"]]
+    if len(productive) and (productive[_key_columns(sequence, False, False)[0]] == "").all():
+        kind = "nucleotides" if sequence == "nt" else "amino acids"
+        return f"has no CDR3 in {kind}, which load_repertoires.sequence '{sequence}' needs"
+    return ""
+
+
 def name_clonotypes(table: pd.DataFrame, key: list[str]) -> np.ndarray:
     """Give each clonotype an id that depends on nothing but what defines it.
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from immune_landscape import repertoire_metrics
 from immune_landscape.errors import InputError
-from immune_landscape.repertoire_metrics import INTERVAL, compared_values, diversity, summarise_draws
+from immune_landscape.repertoire_metrics import INTERVAL, compared_values, diversities, diversity, summarise_draws
 from immune_landscape.seeds import seed_of
 
 UNITS = {
@@ -24,6 +24,9 @@ UNITS = {
 
 DIVERSITY_METRICS = ("expanded_share", *repertoire_metrics.METRICS)
 """Metrics that depend on depth and are therefore also given standardised."""
+
+_BLOCK = 10_000_000
+"""Cells times draws held at once."""
 
 _DESIGN_COLUMNS = ("sample", "patient", "visit", "tissue", "response")
 _ROW_COLUMNS = ("scope", "metric", "value", "low", "high", "depth", "standardised", "n_cells")
@@ -108,7 +111,7 @@ def measure_expansion(
     (doi:10.1186/s12915-025-02236-5). Cells of one clone are no replicates: nothing here is a test.
     """
     samples = _sequenced_samples(clonotypes, design)
-    counted = _counted_receptors(clonotypes, cells, t_cells_only)
+    counted = counted_receptors(clonotypes, cells, t_cells_only)
     scopes = _scopes_of(cells)
     sizes = counted["sample"].value_counts().reindex(samples, fill_value=0)
     usable = sizes[sizes >= min_cells]
@@ -146,6 +149,25 @@ def expanded_share(counts: np.ndarray, expanded_from: int) -> float:
     return float(counts[counts >= expanded_from].sum() / total) if total else np.nan
 
 
+def counted_receptors(clonotypes: pd.DataFrame, cells: pd.DataFrame | None, t_cells_only: bool) -> pd.DataFrame:
+    """Return the receptor cells that make up the repertoires.
+
+    Parameters
+    ----------
+    clonotypes, cells, t_cells_only
+        As for `measure_expansion`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index ``cell``; sample, clonotype. A cell without a usable receptor is missing, no clonotype of size one.
+    """
+    counted = clonotypes["has_receptor"].astype(bool)
+    if cells is not None and t_cells_only:
+        counted &= clonotypes.index.isin(cells.index[cells["branch"] == "t"])
+    return clonotypes.loc[counted, ["sample", "clonotype"]]
+
+
 def _all_metrics(counts: np.ndarray, settings: _Settings) -> dict[str, float]:
     return {"expanded_share": expanded_share(counts, settings.expanded_from), **diversity(counts)}
 
@@ -159,13 +181,6 @@ def _sequenced_samples(clonotypes: pd.DataFrame, design: pd.DataFrame) -> list[s
     if "tcr" in design:
         sequenced |= design["tcr"].fillna("") != ""
     return design.loc[sequenced, "sample"].tolist()
-
-
-def _counted_receptors(clonotypes: pd.DataFrame, cells: pd.DataFrame | None, t_cells_only: bool) -> pd.DataFrame:
-    counted = clonotypes["has_receptor"].astype(bool)
-    if cells is not None and t_cells_only:
-        counted &= clonotypes.index.isin(cells.index[cells["branch"] == "t"])
-    return clonotypes.loc[counted, ["sample", "clonotype"]]
 
 
 def _scopes_of(cells: pd.DataFrame | None) -> pd.DataFrame:
@@ -224,17 +239,35 @@ class _Draws:
 
 
 def _draw(codes: np.ndarray, membership: np.ndarray, rng: np.random.Generator, settings: _Settings) -> _Draws:
-    metrics = np.empty((settings.draws, len(DIVERSITY_METRICS)))
-    cells = np.empty((settings.draws, membership.shape[1]))
-    expanded = np.empty_like(cells)
-    for draw in range(settings.draws):
-        drawn = rng.choice(len(codes), settings.depth, replace=False, shuffle=False)
-        sizes = np.bincount(codes[drawn])
-        is_expanded = sizes[codes[drawn]] >= settings.expanded_from
-        metrics[draw] = list(_all_metrics(sizes, settings).values())
-        cells[draw] = membership[drawn].sum(axis=0)
-        expanded[draw] = membership[drawn][is_expanded].sum(axis=0)
-    return _Draws(metrics, cells, expanded)
+    """Draw cells and measure the draws, as many at once as fit into memory."""
+    parts, n_cells = [], len(codes)
+    block = max(1, _BLOCK // n_cells)
+    members = membership.astype(np.float32)
+    for start in range(0, settings.draws, block):
+        picked = np.zeros((min(block, settings.draws - start), n_cells), dtype=bool)
+        for row in picked:
+            row[rng.choice(n_cells, settings.depth, replace=False, shuffle=False)] = True
+        parts.append(_measure_draws(codes, members, picked, settings))
+    return _Draws(*(np.concatenate(found) for found in zip(*parts, strict=True)))
+
+
+def _measure_draws(
+    codes: np.ndarray, members: np.ndarray, picked: np.ndarray, settings: _Settings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return of (draws, cells) picked: metrics, cells of each scope, and expanded cells of each scope."""
+    draws, clones = len(picked), int(codes.max()) + 1
+    draw, cell = np.nonzero(picked)
+    sizes = np.bincount(draw * clones + codes[cell], minlength=draws * clones).reshape(draws, clones)
+    expanded = np.zeros_like(picked)
+    expanded[draw, cell] = sizes[draw, codes[cell]] >= settings.expanded_from
+    width = int(sizes.max()) + 1
+    of_size = np.bincount((np.arange(draws)[:, None] * width + sizes).ravel(), minlength=draws * width)
+    of_size = of_size.reshape(draws, width)[:, 1:]
+    distinct = np.tile(np.arange(1, width), (draws, 1))
+    shares = expanded.sum(axis=1) / picked.sum(axis=1)
+    metrics = np.column_stack([shares, diversities(distinct, of_size)])
+    # Counts of cells lie far below what 32 bits hold exactly.
+    return metrics, picked.astype(np.float32) @ members, expanded.astype(np.float32) @ members
 
 
 def _count_rows(sample: str, codes: np.ndarray) -> Iterator[tuple]:

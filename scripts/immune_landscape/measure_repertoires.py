@@ -6,16 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from immune_landscape.errors import InputError
-from immune_landscape.repertoire_metrics import (
-    METRICS,
-    UNITS,
-    compared_values,
-    diversity,
-    draw_counts,
-    summarise_draws,
-)
+from immune_landscape.repertoire_draws import draw_sizes
+from immune_landscape.repertoire_metrics import INTERVAL, METRICS, UNITS, compared_values, diversities, diversity
 from immune_landscape.sample_coverage import coverage_of, depth_for
 from immune_landscape.seeds import seed_of
 
@@ -66,9 +61,9 @@ def measure_repertoires(
     metrics
         One row per sample and metric (`repertoire_metrics.UNITS`), raw and standardised: sample, patient, visit,
         tissue, response, scope (``all``), metric, value, low, high, depth (templates), standardised, n_templates
-        (productive templates of the sample), unit. A standardised value is the mean over the draws, low and high their
-        2.5 and 97.5 % quantiles: the spread due to subsampling, not to patients. Samples below ``min_templates`` have
-        no values.
+        (productive templates of the sample), unit. A standardised value is the mean over the draws; low and high hold
+        what the repertoire gives at that depth in the mean (`standardise`), which tells how sure the value of
+        this sample is, not how patients differ. Samples below ``min_templates`` have no values.
     depths
         One row per sample: clonotypes, templates, coverage estimated, whether the sample is measured, the depth it was
         brought to, and the common coverage (missing for equal depth).
@@ -103,6 +98,13 @@ def measure_repertoires(
 
 
 _NOTHING = np.zeros(0, dtype=np.int64)
+_BOUNDED = np.array([unit in ("fraction", "index", "fraction of clonotypes") for unit in UNITS.values()])
+_THINNED = 0.8
+"""Share of its templates that a sample keeps at most where the spread of subsets is measured."""
+_HELD = 20_000_000
+"""Clonotypes times draws that are drawn at once."""
+_BLOCK = 30_000
+"""Numbers measured at once (timed)."""
 
 
 def _depths_table(held: dict[str, np.ndarray], design: pd.DataFrame, min_templates: int, equal: str) -> pd.DataFrame:
@@ -124,14 +126,62 @@ def _depths_table(held: dict[str, np.ndarray], design: pd.DataFrame, min_templat
     return table.assign(common_coverage=common)[DEPTH_COLUMNS]
 
 
+def standardise(
+    counts: np.ndarray, depth: int, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bring a repertoire to a depth.
+
+    Parameters
+    ----------
+    counts
+        (clonotypes,) templates of each clonotype.
+    depth
+        Templates, at most the sum of the counts.
+    draws
+        Random subsets.
+    rng
+        Source of the draws.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        (metrics,) mean over subsets of that depth, and the bounds of a 95 % interval for what the sampled repertoire
+        gives at that depth in the mean.
+
+    Notes
+    -----
+    The mean over subsets of d of n templates is a U-statistic, close to normal: its variance is at most d / n of that
+    of a fresh sample of d templates, and all of it at d = n (Hoeffding 1948, doi:10.1214/aoms/1177730196). Subsets of
+    one sample vary less than fresh samples do, by the correction 1 - d / n for a finite population, so that their
+    variance is divided by it; where d is nearly n, that of somewhat smaller subsets. What the mean over few subsets
+    errs is added.
+    """
+    total = int(counts.sum())
+    drawn = _measure_draws(counts, depth, draws if depth < total else 1, rng)
+    value = drawn.mean(axis=0)
+    thinned = min(depth, max(1, int(_THINNED * total)))
+    if thinned < depth:
+        drawn = _measure_draws(counts, thinned, draws, rng)
+    scale = np.sqrt(depth / total / (1 - thinned / total) + (depth < total) / draws)
+    low, high = value + scale * drawn.std(axis=0, ddof=1) * np.asarray(norm.ppf(INTERVAL))[:, None]
+    return value, np.maximum(low, 0.0), np.where(_BOUNDED, np.minimum(high, 1.0), high)
+
+
+def _measure_draws(counts: np.ndarray, depth: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (draws, metrics); draws are made as many at once as memory holds, and measured in blocks for the cache."""
+    found, most = [], max(1, _HELD // len(counts))
+    for start in range(0, draws, most):
+        sizes, clones = draw_sizes(counts, depth, min(most, draws - start), rng)
+        block = max(1, _BLOCK // sizes.shape[1])
+        found += [diversities(sizes[at : at + block], clones[at : at + block]) for at in range(0, len(sizes), block)]
+    return np.vstack(found)
+
+
 def _measure(sample: str, counts: np.ndarray, depth: int | None, draws: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return the raw and the standardised metrics of one sample; without depth it has no values."""
     raw = list(diversity(counts if depth is not None else _NOTHING).values())
     blank = np.full(len(METRICS), np.nan)
-    summary = (blank, blank, blank)
-    if depth is not None:
-        drawn = [list(diversity(each).values()) for each in draw_counts(counts, depth, draws, rng)]
-        summary = summarise_draws(np.array(drawn))
+    summary = (blank, blank, blank) if depth is None else standardise(counts, depth, draws, rng)
     plain = pd.DataFrame({"metric": METRICS, "value": raw, "low": blank, "high": blank, "standardised": False})
     drawn_table = pd.DataFrame(
         {"metric": METRICS, **dict(zip(("value", "low", "high"), summary, strict=True)), "standardised": True}

@@ -42,14 +42,15 @@ def merge_contrasts(
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, layers in the order of `layers.LAYERS`, rows of a layer in their own order. ``p_holm`` is given for the
-        rows of a primary family, ``fdr`` for all others that were tested.
+        `COLUMNS`, layers in the order of `layers.LAYERS`, rows of a layer in their own order. ``p_holm`` is given for
+        the rows of a primary family, ``fdr`` for all others that were tested.
 
     Notes
     -----
     ``p_maxt`` holds the error rate within a layer. A primary family may span layers: ``p_holm`` is Holm's correction
     of ``p`` over all of its tested rows in one contrast. Where a contrast declares what its family is, the layers that
-    it leaves out are no part of it, and an exploratory layer is only where it is named. All other tested rows have ``fdr``, Benjamini and Hochberg's false discovery rate within contrast, layer and family.
+    it leaves out are no part of it, and an exploratory layer is only where it is named. All other tested rows have
+    ``fdr``, Benjamini and Hochberg's false discovery rate within contrast, layer and family.
 
     References
     ----------

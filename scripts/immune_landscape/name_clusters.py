@@ -1,7 +1,8 @@
-"""What the clusters of a branch are called, which published state they resemble, and who carries them."""
+"""What the clusters of a branch are called, which published state they resemble, and what speaks against them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 NO_STATE = "no state"
+DOUBLET_RICH = "doublet-rich"
 COLUMNS = [
-    "cluster", "name", "subset", "cells", "anchor", "marker", "state", "similarity", "runner_up", "margin", "patients",
-    "largest_patient", "largest_patient_share", "largest_batch", "largest_batch_share", "flag",
+    "cluster", "name", "subset", "cells", "anchor", "marker", "state", "nearest", "similarity", "runner_up", "margin",
+    "patients", "largest_patient", "largest_patient_share", "largest_batch", "largest_batch_share", "doublet_share",
+    "flag",
 ]  # fmt: skip
 SHARE_COLUMNS = ["cluster", "name", "by", "item", "cells", "share"]
-TEXTS = ["name", "marker", "state", "largest_patient", "largest_batch", "flag", "by", "item"]
+TEXTS = ["name", "marker", "state", "nearest", "runner_up", "largest_patient", "largest_batch", "flag", "by", "item"]
 """Columns of text among both, for `store.write_table`."""
 
 BLOCK = 200
@@ -34,6 +37,7 @@ def name_clusters(
     counts: AnnData,
     subsets: pd.DataFrame,
     anchors: pd.DataFrame,
+    doublets: pd.DataFrame,
     design: pd.DataFrame,
     branch: str,
     study: Mapping[str, Any],
@@ -42,14 +46,17 @@ def name_clusters(
     marker_fold: float,
     exclude_genes: list[str],
     min_similarity: float,
+    min_margin: float,
     max_share: float,
+    max_doublets: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Name each cluster of a branch ``c<N>-<gene>`` and tell what it is like and where it comes from.
 
     A cluster that an anchor gene names keeps the number that the paper gave that anchor. All others take the
     numbers left over, the largest first, and their best-ranked marker gene. The gene is ranked by the rank sum of
-    the cluster's cells against all others of the branch. Clusters that share an anchor get a suffix, from the
-    second largest on.
+    the cluster's cells against all others of the branch. An anchor gene is no marker: a cluster in which it is too weak
+    to name it must not bear its name all the same. Clusters that share an anchor get a suffix, from the second
+    largest on.
 
     Parameters
     ----------
@@ -59,6 +66,8 @@ def name_clusters(
         Cell table of `annotate_subsets`.
     anchors
         As `anchors.match_anchors` returns.
+    doublets
+        As `find_doublets.find_doublets` returns, all jobs stacked, indexed by cell.
     design
         One row per sample.
     branch
@@ -71,19 +80,23 @@ def name_clusters(
         Log2 fold change over the other clusters that it needs.
     exclude_genes
         Regular expressions of symbols that name no cluster.
-    min_similarity
-        Similarity that the nearest published state needs.
+    min_similarity, min_margin
+        Similarity that the nearest published state needs, and its lead over the second.
     max_share
         Share of a cluster's cells above which one patient or one batch counts as carrying it. Where a patient or
         batch has much of the whole branch, half way from its share there to 1, if that is more.
+    max_doublets
+        Share of a cluster's cells with the doublet scores of doublets above which it is doublet-rich.
 
     Returns
     -------
     clusters
         One row per cluster, the largest first: ``cluster, name, subset`` (of most of its cells), ``cells, anchor,
-        marker`` (best-ranked gene, empty where none is strong enough), ``state`` (slug of the nearest published
-        state, or ``no state``), ``similarity``, ``runner_up``, ``margin``, ``patients``, ``largest_patient``,
-        ``largest_patient_share``, ``largest_batch``, ``largest_batch_share``, ``flag``.
+        marker`` (best-ranked gene but anchors, empty where none is strong enough), ``state`` (slug of the nearest
+        published state, or ``no state`` where it is too unlike or the second too near), ``nearest`` (slug in either
+        case), ``similarity``, ``runner_up``, ``margin``, ``patients``, ``largest_patient``, ``largest_patient_share``,
+        ``largest_batch``, ``largest_batch_share``, ``doublet_share`` (see `suspects`; missing where no cell has a
+        score), ``flag`` (``one patient`` or ``one batch``, ``doublet-rich``, joined by a comma; empty for none).
     shares
         ``cluster, name, by`` (patient or batch), ``item, cells, share`` of the cluster's cells.
 
@@ -106,13 +119,44 @@ def name_clusters(
     named["subset"] = table.groupby("cluster")["subset"].agg(_most_common)
     matched = anchors[anchors["cluster"].astype(str) != ""]
     named["anchor"] = matched.set_index(matched["cluster"].astype(str))["anchor"].reindex(named.index).fillna("")
-    named["marker"] = top_markers(counts, table["cluster"], marker_share, marker_fold, exclude_genes)
+    excluded = [*exclude_genes, *(re.escape(gene) for gene in anchors["anchor"].unique())]
+    named["marker"] = top_markers(counts, table["cluster"], marker_share, marker_fold, excluded)
     named["name"] = cluster_names(named, anchors)
     states = types_of("published", branch=branch, tissues=tuple(study["tissues"]))
-    named = named.join(nearest_states(counts, table["cluster"], states, min_similarity))
+    named = named.join(nearest_states(counts, table["cluster"], states, min_similarity, min_margin))
     carriers = pd.DataFrame({"patient": design["patient"], "batch": design[study["batch_key"]]})
     shares = _shares(table, carriers.fillna("").astype(str).assign(sample=design["sample"]), named["name"])
-    return _with_carriers(named, shares, max_share).reset_index(drop=True)[COLUMNS], shares
+    named = _with_carriers(named, shares, max_share)
+    named["doublet_share"] = suspects(doublets).reindex(table.index).groupby(table["cluster"]).mean()
+    named["flag"] = [
+        ", ".join(part for part in (flag, DOUBLET_RICH if share > max_doublets else "") if part)
+        for flag, share in zip(named["flag"], named["doublet_share"], strict=True)
+    ]
+    return named.reset_index(drop=True)[COLUMNS], shares
+
+
+def suspects(doublets: pd.DataFrame) -> pd.Series:
+    """Mark the cells with the highest doublet scores of each sample, as many as doublets are expected in it.
+
+    Scrublet calls fewer than there are. The rest keep scores just below its cut-off, and where they gather in one
+    cluster they pass for a cell type between the two that they are made of. What a receptor says is no help: NKT-like
+    cells are known by the same alpha-beta receptor on a cell with the genes of NK cells.
+
+    Parameters
+    ----------
+    doublets
+        As `find_doublets.find_doublets` returns, indexed by cell.
+
+    Returns
+    -------
+    pandas.Series
+        1.0 or 0.0 for each cell with a score, missing for one without. Cells with one score are marked together, when
+        most of them are among the highest.
+    """
+    scores = doublets["doublet_score"].astype(float)
+    by_sample = scores.groupby(doublets["sample"].astype(str))
+    expected = (doublets["expected_rate"] * by_sample.transform("count")).round()
+    return (by_sample.rank(ascending=False) <= expected).astype(float).where(scores.notna())
 
 
 def _most_common(values: pd.Series) -> str:
@@ -144,7 +188,8 @@ def top_markers(
         normal = normal[:, ~normal.var_names.str.fullmatch("|".join(exclude_genes))].copy()
     normal.X.data = np.expm1(normal.X.data)
     enough = _strong_enough(normal, cluster, marker_share, marker_fold)
-    genes = enough.columns[enough.any()]
+    # In the order of symbols, so that of two genes of one rank the same is taken whatever the order of the file.
+    genes = enough.columns[enough.any()].sort_values()
     blocks = [genes[start : start + BLOCK] for start in range(0, len(genes), BLOCK)]
     scores = [rank_sums(normal[:, block].to_df(), cluster) for block in blocks]
     if not scores:
@@ -195,7 +240,9 @@ def _numbers_but(taken: set[int]) -> Iterator[int]:
     return (number for number in count(1) if number not in taken)
 
 
-def nearest_states(counts: AnnData, cluster: pd.Series, states: pd.DataFrame, min_similarity: float) -> pd.DataFrame:
+def nearest_states(
+    counts: AnnData, cluster: pd.Series, states: pd.DataFrame, min_similarity: float, min_margin: float
+) -> pd.DataFrame:
     """Find the published state that each cluster resembles most.
 
     Parameters
@@ -206,26 +253,28 @@ def nearest_states(counts: AnnData, cluster: pd.Series, states: pd.DataFrame, mi
         Cluster of each cell.
     states
         Rows of `cell_types.read_cell_types`.
-    min_similarity
+    min_similarity, min_margin
         As in `name_clusters`.
 
     Returns
     -------
     pandas.DataFrame
-        Indexed by cluster: ``state``, ``similarity``, ``runner_up``, ``margin``.
+        Indexed by cluster: ``state``, ``nearest``, ``similarity``, ``runner_up``, ``margin``.
     """
     weights = _weights(states, counts.var_names)
     names = pd.Index(cluster.unique(), name="cluster")
     if weights.shape[1] < 2 or len(names) < 2:
-        blank = {"state": NO_STATE, "similarity": np.nan, "runner_up": "", "margin": np.nan}
+        blank = {"state": NO_STATE, "nearest": "", "similarity": np.nan, "runner_up": "", "margin": np.nan}
         return pd.DataFrame(blank, index=names)
     values = normalise(counts, TARGET_SUM)[:, list(weights.index)].to_df()
     similarity = _correlations(_standing_out(values, cluster), weights)
     order = np.argsort(-similarity.to_numpy(), axis=1, kind="stable")
     rows, slugs = np.arange(len(similarity)), similarity.columns.to_numpy(dtype=object)
     best, second = (similarity.to_numpy()[rows, order[:, at]] for at in (0, 1))
-    table = {"state": np.where(best >= min_similarity, slugs[order[:, 0]], NO_STATE), "similarity": best}
-    return pd.DataFrame(table | {"runner_up": slugs[order[:, 1]], "margin": best - second}, index=similarity.index)
+    clear = (best >= min_similarity) & (best - second >= min_margin)
+    nearest, runner_up = slugs[order[:, 0]], slugs[order[:, 1]]
+    table = {"state": np.where(clear, nearest, NO_STATE), "nearest": nearest, "similarity": best}
+    return pd.DataFrame(table | {"runner_up": runner_up, "margin": best - second}, index=similarity.index)
 
 
 def _weights(states: pd.DataFrame, genes: pd.Index) -> pd.DataFrame:
@@ -251,7 +300,8 @@ def _standing_out(values: pd.DataFrame, cluster: pd.Series) -> pd.DataFrame:
 
 def _correlations(profiles: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     """Clusters x states: Pearson correlation over genes; 0 for a cluster in which no gene stands out."""
-    together = np.corrcoef(profiles.to_numpy(), weights.to_numpy().T)[: len(profiles), len(profiles) :]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        together = np.corrcoef(profiles.to_numpy(), weights.to_numpy().T)[: len(profiles), len(profiles) :]
     return pd.DataFrame(np.nan_to_num(together), index=profiles.index, columns=weights.columns)
 
 

@@ -281,6 +281,8 @@ def label_clusters_on_data(
 ) -> None:
     """Write each label at the middle of its cells, moved apart where labels would cover each other.
 
+    A label that would hide all of its cells stands beside them instead.
+
     Parameters
     ----------
     axes
@@ -318,7 +320,27 @@ def label_clusters_on_data(
         )
         texts.append(text)
     if texts:
-        _move_apart(axes, texts)
+        groups = [table.loc[table["label"] == label, ["umap_1", "umap_2"]].to_numpy() for label in centres.index]
+        _uncover(axes, texts, groups)
+        _move_apart(axes, texts, anchors.to_numpy())
+
+
+def _uncover(axes: Axes, texts: Sequence[Any], groups: Sequence[np.ndarray]) -> None:
+    """Put each text that is larger than the bulk of its cells beside them, where it hides fewest cells of others."""
+    figure: Figure = axes.figure  # type: ignore[assignment]
+    figure.draw_without_rendering()
+    everything = axes.transData.transform(np.concatenate(groups))
+    to_data = axes.transData.inverted()
+    for text, cells in zip(texts, groups, strict=True):
+        # A few cells far off do not show where the group is.
+        low, high = np.quantile(axes.transData.transform(cells), [0.05, 0.95], axis=0)
+        extent = text.get_window_extent()
+        size = np.array([extent.width, extent.height])
+        if (high - low < 1.2 * size).all():
+            shift = (high - low) / 2 + np.array([0.55, 0.9]) * size
+            places = (low + high) / 2 + shift * np.array([[0, 1], [0, -1], [1, 0], [-1, 0]])
+            hidden = [(np.abs(everything - place) < size / 2).all(axis=1).sum() for place in places]
+            text.set_position(to_data.transform(places[int(np.argmin(hidden))]))
 
 
 def _nearest(cells: pd.DataFrame, middle: pd.Series) -> np.ndarray:
@@ -327,7 +349,8 @@ def _nearest(cells: pd.DataFrame, middle: pd.Series) -> np.ndarray:
     return points[((points - middle.to_numpy()) ** 2).sum(axis=1).argmin()]
 
 
-def _move_apart(axes: Axes, texts: Sequence[Any]) -> None:
+def _move_apart(axes: Axes, texts: Sequence[Any], homes: np.ndarray) -> None:
+    """Push texts apart, and lead those that end up far from their cells back to them."""
     figure: Figure = axes.figure  # type: ignore[assignment]
     figure.draw_without_rendering()
     extents = [text.get_window_extent() for text in texts]
@@ -338,10 +361,10 @@ def _move_apart(axes: Axes, texts: Sequence[Any]) -> None:
     frame = axes.get_window_extent()
     moved = spread_boxes(centres, sizes, (frame.x0, frame.y0, frame.x1, frame.y1))
     inverse = axes.transData.inverted()
-    for text, old, new, size in zip(texts, centres, moved, sizes, strict=True):
+    for text, home, new, size in zip(texts, axes.transData.transform(homes), moved, sizes, strict=True):
         text.set_position(inverse.transform(new))
-        if np.abs(new - old).max() > size[1]:
-            ends = inverse.transform([old, new])
+        if np.abs(new - home).max() > size[1]:
+            ends = inverse.transform([home, new])
             axes.plot(ends[:, 0], ends[:, 1], color=INK, linewidth=0.7, zorder=4, gid="leader")
 
 

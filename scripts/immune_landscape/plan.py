@@ -12,7 +12,16 @@ from immune_landscape.check_inputs import problems_of, stopping_contrasts
 from immune_landscape.cohort import Cohort, examine_cohort
 from immune_landscape.config_checks import is_simulated
 from immune_landscape.errors import ProblemsError
-from immune_landscape.further_files import DONOR_CELLS, find_origins, find_reference, missing_reference
+from immune_landscape.further_files import (
+    DONOR_CELLS,
+    find_antigens,
+    find_earlier,
+    find_origins,
+    find_reference,
+    missing_antigens,
+    missing_earlier,
+    missing_reference,
+)
 from immune_landscape.layers import LAYERS
 from immune_landscape.schemas import section_names
 
@@ -87,6 +96,13 @@ class Plan:
         rows = table if samples is None else table[table["sample"].isin(samples)]
         return list(dict.fromkeys(path for path in rows[column] if path))
 
+    def samples_with(self, column: str) -> list[str]:
+        """Return the samples that have a file in a column of samples.tsv, in its order; none where it is no layer."""
+        if column not in self.cohort.config["layers"]:
+            return []
+        table = self.cohort.samples
+        return [str(name) for name in table.loc[table[column] != "", "sample"]]
+
     @property
     def contract(self) -> dict[str, Any]:
         """The effective config without the settings of single rules: what the cohort is, not how it is analysed."""
@@ -102,9 +118,20 @@ class Plan:
         """File of the reference that cohort.yaml names; empty without one."""
         return find_reference(self.cohort)
 
+    @property
+    def antigens(self) -> list[str]:
+        """Files of the snapshots of receptors with known antigens that cohort.yaml names."""
+        return find_antigens(self.cohort)
+
+    @property
+    def earlier_labels(self) -> str:
+        """Labels of an earlier run, whose numbers clusters keep; empty without them."""
+        return find_earlier(self.cohort)
+
     def sheets(self) -> list[str]:
         """Return the tables of the cohort folder that exist."""
-        names = ("patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv", DONOR_CELLS)
+        names = ["patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv"]
+        names += ["assessments.tsv", "adverse_events.tsv", DONOR_CELLS]
         return [str(self.cohort.folder / name) for name in names if (self.cohort.folder / name).exists()]
 
 
@@ -137,7 +164,7 @@ def make_plan(base: Mapping[str, Any], overrides: Mapping[str, Any], *, results:
     root = f"{results}/{name}/simulate_cohort" if simulated else None
     if simulated:
         cohort, problems = examine_cohort(folder, overrides, base=base, data_root=root)
-    if problems or cohort is None or missing_reference(cohort):
+    if problems or cohort is None or missing_reference(cohort) or missing_antigens(cohort) or missing_earlier(cohort):
         # Look into the data files as well, so that one pass tells everything.
         raise ProblemsError(problems_of(folder, overrides, root, base=base))
     if untestable := stopping_contrasts(cohort):

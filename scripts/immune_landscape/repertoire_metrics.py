@@ -22,6 +22,17 @@ Without ending those of immunarch 0.9.1 (R/clonality.R, ``repClonality``), else 
 in the other. Classes are half-open: lower < frequency <= upper.
 """
 
+_EDGES = np.unique([bound for bounds in CUTOFFS.values() for bound in bounds])
+_UNIONS = np.array(
+    [
+        np.searchsorted(bounds, np.append(_EDGES, 1.0), side="left") == place
+        for bounds in CUTOFFS.values()
+        for place in range(len(CLASSES))
+    ],
+    dtype=float,
+).T
+"""(stretches between all bounds, classes) 1 where a class of either set holds a stretch."""
+
 HOMEOSTASIS = tuple(f"homeo_{name}{suffix}" for suffix in CUTOFFS for name in CLASSES)
 """Share of the repertoire that a class holds."""
 
@@ -86,82 +97,86 @@ def diversity(counts: np.ndarray) -> dict[str, float]:
     clones = np.bincount(np.asarray(counts, dtype=np.int64), minlength=1)
     clones[0] = 0
     sizes = np.flatnonzero(clones)
-    clones = clones[sizes]
     if not len(sizes):
         return dict.fromkeys(METRICS, np.nan)
-    share = sizes / (sizes @ clones)
-    entropy = max(0.0, float(-(clones * share * np.log(share)).sum()))
-    concentration = float((clones * share**2).sum())
-    richness = int(clones.sum())
-    evenness = entropy / np.log(richness) if richness > 1 else np.nan
-    return {
-        "top_clone_share": float(share[-1]),
-        "gini_simpson": 1 - concentration,
-        "pielou": evenness,
-        "clonality": 1 - evenness,
-        "shannon": entropy,
-        "gini": _gini(sizes, clones),
-        "hill_0": float(richness),
-        "hill_1": float(np.exp(entropy)),
-        "hill_2": 1 / concentration,
-        "chao1": _chao1(sizes, clones),
-        **_half_holders(sizes, clones),
-        **homeostasis(sizes, clones),
-    }
+    return dict(zip(METRICS, diversities(sizes[None], clones[None, sizes])[0].tolist(), strict=True))
 
 
-def _gini(sizes: np.ndarray, clones: np.ndarray) -> float:
-    """Return the Gini index over all clonotypes, the smallest ranked first."""
-    richness, total = int(clones.sum()), int(sizes @ clones)
-    last = np.cumsum(clones)
-    # Sum of richness + 1 - rank over the clonotypes of each size.
-    weights = clones * (richness + 1) - (last * (last + 1) - (last - clones) * (last - clones + 1)) / 2
-    return float((richness + 1 - 2 * (weights @ sizes) / total) / richness)
-
-
-def _chao1(sizes: np.ndarray, clones: np.ndarray) -> float:
-    """Return the number of clonotypes, those not seen included, as a lower bound."""
-    total = int(sizes @ clones)
-    once, twice = (float(clones[sizes == size].sum()) for size in (1, 2))
-    unseen = once**2 / (2 * twice) if twice else once * (once - 1) / 2
-    return float(clones.sum() + (total - 1) / total * unseen)
-
-
-def _half_holders(sizes: np.ndarray, clones: np.ndarray) -> dict[str, float]:
-    """Return how many of the largest clonotypes it takes to hold half of the repertoire, and their share of all."""
-    descending, many = sizes[::-1], clones[::-1]
-    held = np.cumsum(descending * many)
-    place = int(np.searchsorted(2 * held, held[-1], side="left"))
-    before = int(held[place - 1]) if place else 0
-    missing = held[-1] / 2 - before
-    needed = int(many[:place].sum() + np.ceil(missing / descending[place]))
-    return {"d50": float(needed), "d50_share": float(needed / clones.sum())}
-
-
-def homeostasis(sizes: np.ndarray, clones: np.ndarray) -> dict[str, float]:
-    """Compute the share of the repertoire that each class of clonotypes holds.
+def diversities(sizes: np.ndarray, clones: np.ndarray) -> np.ndarray:
+    """Compute the diversity and the homeostasis of several repertoires of one depth.
 
     Parameters
     ----------
     sizes
-        (sizes,) cells or templates of a clonotype.
+        (repertoires, sizes) cells or templates of a clonotype, ascending but for sizes of 0 clonotypes.
     clones
-        (sizes,) clonotypes of that size.
+        (repertoires, sizes) clonotypes of that size.
 
     Returns
     -------
-    dict
-        Sum of the frequencies in each class (`HOMEOSTASIS`) and its clonotypes (`CLASS_CLONES`), NaN where
-        `reported_classes` refuses it.
+    numpy.ndarray
+        (repertoires, metrics) in the order of `METRICS`, as `diversity` gives them.
     """
-    total = sizes @ clones
-    space, number = [], []
-    for bounds in CUTOFFS.values():
-        place = np.searchsorted(bounds, sizes / total, side="left")
-        refused = np.where(reported_classes(bounds, int(total)), 0.0, np.nan)
-        space += list(refused + np.bincount(place, sizes * clones / total, minlength=len(CLASSES)))
-        number += list(refused + np.bincount(place, clones, minlength=len(CLASSES)))
-    return dict(zip((*HOMEOSTASIS, *CLASS_CLONES), map(float, [*space, *number]), strict=True))
+    templates = sizes * clones
+    total, richness = int(templates[0].sum()), clones.sum(axis=1)
+    share = sizes / total
+    logs = np.log(share, out=np.zeros_like(share), where=templates > 0)
+    entropy = np.maximum(0.0, -(clones * share * logs).sum(axis=1))
+    concentration = (clones * share**2).sum(axis=1)
+    evenness = np.full(len(sizes), np.nan)
+    np.divide(entropy, np.log(richness), out=evenness, where=richness > 1)
+    needed = _half_holders(sizes, clones, templates)
+    found = [
+        np.where(templates > 0, share, 0).max(axis=1),
+        1 - concentration,
+        evenness,
+        1 - evenness,
+        entropy,
+        _gini(sizes, clones, total, richness),
+        richness,
+        np.exp(entropy),
+        1 / concentration,
+        _chao1(sizes, clones, total, richness),
+        needed,
+        needed / richness,
+    ]
+    return np.column_stack([*found, _homeostasis(share, clones, templates, total)])
+
+
+def _gini(sizes: np.ndarray, clones: np.ndarray, total: int, richness: np.ndarray) -> np.ndarray:
+    """Return the Gini index over all clonotypes, the smallest ranked first."""
+    last = np.cumsum(clones, axis=1)
+    # Sum of richness + 1 - rank over the clonotypes of each size.
+    weights = clones * (richness[:, None] + 1) - (last * (last + 1) - (last - clones) * (last - clones + 1)) / 2
+    return (richness + 1 - 2 * (weights * sizes).sum(axis=1) / total) / richness
+
+
+def _chao1(sizes: np.ndarray, clones: np.ndarray, total: int, richness: np.ndarray) -> np.ndarray:
+    """Return the number of clonotypes, those not seen included, as a lower bound."""
+    once, twice = (np.where(sizes == size, clones, 0).sum(axis=1).astype(float) for size in (1, 2))
+    unseen = np.where(twice > 0, once**2 / (2 * np.maximum(twice, 1)), once * (once - 1) / 2)
+    return richness + (total - 1) / total * unseen
+
+
+def _half_holders(sizes: np.ndarray, clones: np.ndarray, templates: np.ndarray) -> np.ndarray:
+    """Return how many of the largest clonotypes it takes to hold half of the repertoire."""
+    held = np.cumsum(templates[:, ::-1], axis=1)
+    last = (2 * held < held[:, -1:]).sum(axis=1)
+    many, row = np.cumsum(clones[:, ::-1], axis=1), np.arange(len(sizes))
+    size = sizes[:, ::-1][row, last]
+    # Some of the last size are too many: what is held above the half, in whole clonotypes of it.
+    spare = (2 * held[row, last] - held[:, -1]) // (2 * size)
+    return many[row, last] - spare
+
+
+def _homeostasis(share: np.ndarray, clones: np.ndarray, templates: np.ndarray, total: int) -> np.ndarray:
+    """Return the share of the repertoire in each class, then its clonotypes; NaN where it is not `reported_classes`."""
+    places = len(_EDGES) + 1
+    place = (np.searchsorted(_EDGES, share, side="left") + places * np.arange(len(share))[:, None]).ravel()
+    refused = np.where(np.concatenate([reported_classes(bounds, total) for bounds in CUTOFFS.values()]), 0.0, np.nan)
+    held = [np.bincount(place, each.ravel(), places * len(share)) for each in (templates, clones)]
+    space, number = (each.reshape(-1, places) @ _UNIONS + refused for each in held)
+    return np.hstack([space / total, number])
 
 
 def reported_classes(bounds: Sequence[float], depth: int) -> np.ndarray:

@@ -30,6 +30,7 @@ from immune_landscape.html_parts import (
 )
 from immune_landscape.palette import GROUPS, LAYERS, MUTED, VERDICTS, text_on
 from immune_landscape.report_claims import claim_section
+from immune_landscape.report_clinical import clinical_section
 from immune_landscape.report_labels import agreement_section, cluster_section, identity_section
 from immune_landscape.report_layers import (
     brief_lines,
@@ -73,7 +74,8 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         By name, None or absent for what was not run: ``design`` (required), ``notes``, ``steps``,
         ``contrasts`` (all layers, as merged), ``null``, ``swept`` (definitions of a responder), ``claims``,
         ``expression``, ``agreement``, ``clusters_nk``, ``clusters_t``, ``anchors_nk``, ``anchors_t``, ``identity``,
-        ``donor_cells``, ``metrics``, ``chain_qc``, ``recovery``, ``versions``.
+        ``donor_cells``, ``metrics``, ``chain_qc``, ``recovery``, ``endpoints``, ``comparisons``, ``safety``, ``mtd``,
+        ``versions``.
     study
         Facts of the cohort: title, simulated, visits, tissues, labels, contrasts, and alpha and power.
 
@@ -94,6 +96,7 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         section("Prior claims", _claims(tables, study)),
         section("Cohort", _flow(tables, study), _visits(tables, study)),
         section("What was analysed", _layers(tables, study)),
+        section("Clinical endpoints", clinical_section(tables, study)),
         section("Primary families", _contrasts(tables, study, primary=True)),
         section("Other contrasts", _contrasts(tables, study, primary=False)),
         section("Gene expression by subset", _expression(tables, study)),

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from immune_landscape.cell_types import name_of
+from immune_landscape.anchors import NO_MATCH, NOT_MEASURED
 from immune_landscape.display_text import counted, shown, shown_parent
 from immune_landscape.html_parts import Html, bullets, join, table, tag
+from immune_landscape.name_clusters import NO_STATE
 
 ANNOTATORS = {
     "markers": "markers of the cell",
@@ -67,15 +68,15 @@ def cluster_section(clusters: pd.DataFrame, anchors: pd.DataFrame, study: Mappin
     Returns
     -------
     Html
-        A table, and a sentence for anchors without a match.
+        A table, and a sentence each for anchors without a match and for those that the data lack.
     """
-    has_states = clusters["state"].fillna("").ne("").any()
+    has_states = clusters["similarity"].notna().any()
     rows = [
         [
             row["name"],
             shown(study, str(row["subset"])),
             f"{row['cells']:,.0f}",
-            *(_state(row) if has_states else []),
+            *(_state(row, study) if has_states else []),
             f"{row['patients']:.0f}",
             "" if pd.isna(row["flag"]) else str(row["flag"]),
         ]
@@ -83,8 +84,8 @@ def cluster_section(clusters: pd.DataFrame, anchors: pd.DataFrame, study: Mappin
     ]
     states = ["Nearest published state", "Similarity", "Margin"] if has_states else []
     names = ["Cluster", "Subset", "Cells", *states, "Patients", "Flag"]
-    missing = anchors.loc[anchors["cluster"].fillna("") == "", "subset"]
-    text = f"No match: {', '.join(shown(study, str(name)) for name in missing)}." if len(missing) else ""
+    told = {status: _anchors_with(anchors, status, study) for status in (NO_MATCH, NOT_MEASURED)}
+    text = " ".join(f"{status.capitalize()}: {who}." for status, who in told.items() if who)
     return join(
         [
             table(names, rows, numbers=(2, 4, 5, 6) if has_states else (2, 3)),
@@ -115,16 +116,30 @@ def identity_section(samples: pd.DataFrame, donor_cells: pd.DataFrame | None, st
     alarms = samples[samples["verdict"] == FLAGGED]
     lines += [f"{row['sample']}: {row['note']}" for row in alarms.to_dict("records")]
     parts: list[Html | None] = [bullets(lines)]
-    if donor_cells is not None and not donor_cells.empty:
-        told = donor_cells["verdict"].value_counts()
+    # A sample has a row for each method: counted together, it would be two samples.
+    methods = {} if donor_cells is None else dict(iter(donor_cells.groupby("method", sort=False)["verdict"]))
+    for method, verdicts in methods.items():
+        told = verdicts.value_counts()
         text = "; ".join(f"{counted(int(count), 'sample')} {verdict}" for verdict, count in told.items())
-        parts.append(tag("p", f"Cells of the donor: {text}.", class_="small"))
+        by = str(method).replace("_", " ")
+        parts.append(tag("p", f"Cells of the donor, by {by}: {text}.", class_="small"))
     return join(parts)
 
 
-def _state(row: Mapping[Any, Any]) -> list[str]:
-    """Write the published state that a cluster is nearest to, how near, and by how much nearer than the next."""
-    state = "no state" if pd.isna(row["state"]) or not row["state"] else name_of(str(row["state"]))
+def _anchors_with(anchors: pd.DataFrame, status: str, study: Mapping[str, Any]) -> str:
+    """Name what the anchors of a status stand for; one that stands for no label by its gene."""
+    found = anchors[anchors["status"] == status]
+    pairs = zip(found["subset"].fillna("").astype(str), found["anchor"].astype(str), strict=True)
+    return ", ".join(shown(study, subset) if subset else anchor for subset, anchor in pairs)
+
+
+def _state(row: Mapping[Any, Any], study: Mapping[str, Any]) -> list[str]:
+    """Write the published state that a cluster is nearest to, how near, and by how much nearer than the next.
+
+    In brackets stands one that is not near enough to be claimed.
+    """
+    name = shown(study, str(row["nearest"])) if pd.notna(row["similarity"]) else "–"
+    state = f"({name})" if pd.notna(row["similarity"]) and row["state"] == NO_STATE else name
     return [state, *("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in ("similarity", "margin"))]
 
 

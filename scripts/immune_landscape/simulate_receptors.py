@@ -97,7 +97,11 @@ def draw_repertoire(
     bulk: dict[str, pd.Series] = {}
     folds: dict[str, float] = {}
     for row in list_samples(design):
-        growing = _choose_expanding(row, biology, seed, expanding_clones) if treatment.concerns(row) and row.response == "responder" else []
+        growing = (
+            _choose_expanding(row, biology, seed, expanding_clones)
+            if treatment.concerns(row) and row.response == "responder"
+            else []
+        )
         fold = expansion_fold if treatment.works(row) else 1.0
         weights = _weigh_clones(row, biology, seed, growing, fold)
         mine = contents[contents["sample"] == row.sample]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from immune_landscape.leiden import build_graph, find_communities
 from immune_landscape.seeds import seed_of
 
 if TYPE_CHECKING:
-    from igraph import Graph
     from numpy.typing import ArrayLike
 
 STABILITY_COLUMNS = [
@@ -78,17 +77,15 @@ def measure_stability(
     match there, the median and one-to-one matches here, so that a cluster which merges does not borrow another's);
     Hubert and Arabie 1985, doi:10.1007/BF01908075 (adjusted Rand index).
     """
-    whole = build_graph(connectivities)
-    parts = _draw_subsamples(connectivities, seed, subsamples, subsample_share)
-    leiden_seeds = [seed, *(seed_of(seed, "seed", str(number)) for number in range(1, seeds))]
+    resolutions = sorted(set(grid))
+    full, over_seeds = _over_seeds(connectivities, resolutions, seed, seeds)
+    over_subsamples = _over_subsamples(connectivities, full, seed, subsamples, subsample_share)
     rows, told = [], []
-    for resolution in sorted(set(grid)):
-        runs = [find_communities(whole, resolution, each) for each in leiden_seeds]
-        again = [find_communities(part, resolution, each) for _, part, each in parts]
-        kept = [runs[0][cells] for cells, _, _ in parts]
-        jaccard = _cluster_jaccards(runs[0], kept, again).assign(resolution=resolution)
-        agreement = _mean_agreement(combinations(runs, 2)), _mean_agreement(zip(kept, again, strict=True))
-        rows.append((resolution, len(jaccard), *agreement, *_summary(jaccard, min_jaccard)))
+    for resolution in resolutions:
+        agreement, indices = zip(*over_subsamples[resolution], strict=True)
+        jaccard = _cluster_jaccards(full[resolution], indices).assign(resolution=resolution)
+        means = over_seeds[resolution], float(np.mean(agreement))
+        rows.append((resolution, len(jaccard), *means, *_summary(jaccard, min_jaccard)))
         told.append(jaccard[JACCARD_COLUMNS])
     return pd.DataFrame(rows, columns=STABILITY_COLUMNS), pd.concat(told, ignore_index=True)
 
@@ -197,37 +194,48 @@ def _match(shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return jaccard, partner
 
 
-def _draw_subsamples(
-    connectivities: sp.csr_matrix, seed: int, subsamples: int, share: float
-) -> list[tuple[np.ndarray, Graph, int]]:
-    """Return the cells of each subsample in order, their part of the graph, and a Leiden seed."""
+def _over_seeds(
+    connectivities: sp.csr_matrix, resolutions: Sequence[float], seed: int, seeds: int
+) -> tuple[dict[float, np.ndarray], dict[float, float]]:
+    """Return at each resolution the measured clusters, and the mean adjusted Rand index over pairs of seeds."""
+    from sklearn.metrics import adjusted_rand_score
+
+    graph = build_graph(connectivities)
+    leiden_seeds = [seed, *(seed_of(seed, "seed", str(number)) for number in range(1, seeds))]
+    full, agreement = {}, {}
+    for resolution in resolutions:
+        runs = [find_communities(graph, resolution, each) for each in leiden_seeds]
+        full[resolution] = runs[0]
+        agreement[resolution] = float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(runs, 2)]))
+    return full, agreement
+
+
+def _over_subsamples(
+    connectivities: sp.csr_matrix, full: Mapping[float, np.ndarray], seed: int, subsamples: int, share: float
+) -> dict[float, list[tuple[float, pd.Series]]]:
+    """Return at each resolution, for each subsample, adjusted Rand index and the Jaccard index of its clusters."""
+    from sklearn.metrics import adjusted_rand_score
+
     count = connectivities.shape[0]
     size = max(2, round(share * count))
-    drawn = []
+    found: dict[float, list[tuple[float, pd.Series]]] = {resolution: [] for resolution in full}
     for number in range(1, subsamples + 1):
         own = seed_of(seed, "subsample", str(number))
         cells = np.sort(np.random.default_rng(own).choice(count, size, replace=False))
-        drawn.append((cells, build_graph(connectivities[cells][:, cells]), own))
-    return drawn
+        # One graph at a time: those of all subsamples would take many times the memory of the cells.
+        graph = build_graph(connectivities[cells][:, cells])
+        for resolution, clusters in full.items():
+            kept, again = clusters[cells], find_communities(graph, resolution, own)
+            names, _, shared = _contingency(kept, again)
+            found[resolution].append((adjusted_rand_score(kept, again), pd.Series(_match(shared)[0], index=names)))
+    return found
 
 
-def _mean_agreement(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(np.mean([adjusted_rand_score(a, b) for a, b in pairs]))
-
-
-def _cluster_jaccards(full: np.ndarray, kept: Sequence[np.ndarray], again: Sequence[np.ndarray]) -> pd.DataFrame:
+def _cluster_jaccards(full: np.ndarray, indices: Sequence[pd.Series]) -> pd.DataFrame:
     """Return cluster, cells and median Jaccard index over subsamples; a cluster that one misses has none there."""
     sizes = np.bincount(full)
-    found = np.full((len(kept), len(sizes)), np.nan)
-    for row, (a, b) in enumerate(zip(kept, again, strict=True)):
-        names, _, shared = _contingency(a, b)
-        found[row, names] = _match(shared)[0]
-    absent = np.isnan(found).all(axis=0)
-    median = np.zeros(len(sizes))
-    median[~absent] = np.nanmedian(found[:, ~absent], axis=0)
-    return pd.DataFrame({"cluster": np.arange(len(sizes)).astype(str), "cells": sizes, "jaccard": median})
+    median = pd.concat(indices, axis=1).median(axis=1).reindex(range(len(sizes)), fill_value=0.0)
+    return pd.DataFrame({"cluster": np.arange(len(sizes)).astype(str), "cells": sizes, "jaccard": median.to_numpy()})
 
 
 def _summary(jaccard: pd.DataFrame, min_jaccard: float) -> tuple[float, float, float]:

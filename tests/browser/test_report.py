@@ -22,6 +22,7 @@ ITEMS = {
     "4 T-cell clones": ["Receptor chains and clone sizes", "Clonal expansion by patient", "Receptor chain categories"],
     "5 Cells": ["Map of the cells", "Markers of the labels", "Clusters named by an anchor gene"],
     "6 Quality": ["Quality control", "Notes on the inputs", "Receptors per sample", "Cells kept at each step"],
+    "7 Clinical endpoints": ["Clinical endpoints", "Survival: overall", "Patients: swimmer", "Dose-limiting toxicity"],
 }
 CATEGORIES = list(ITEMS)
 # Snakemake's report carries a style library that says this of itself.

@@ -55,7 +55,7 @@ def simulate_demo(cells_per_sample, absent_types=()):
 
 
 def kept_counts(simulated, config):
-    """Return the counts of the cells that quality control and the doublet call leave."""
+    """Return the counts of the cells that quality control and the doublet call leave, and the doublet scores."""
     parts = []
     for sample, counts in simulated.counts.items():
         barcodes = simulated.barcodes[sample]
@@ -67,7 +67,7 @@ def kept_counts(simulated, config):
     quality = filter_cells(loaded, **config["filter_cells"])
     passed = loaded[quality["keep"].to_numpy(dtype=bool)].copy()
     doublets = find_doublets(passed, seed_of(config["seed"], "find_doublets"), **config["find_doublets"])
-    return merge_samples([loaded], quality, doublets, **config["merge_samples"])
+    return merge_samples([loaded], quality, doublets, **config["merge_samples"]), doublets
 
 
 def reduced_and_clustered(counts, branch, config, design):
@@ -82,7 +82,7 @@ def reduced_and_clustered(counts, branch, config, design):
 def name_demo(cells_per_sample, absent_types=()):
     """Simulate the demo cohort and name the NK cells in it."""
     config, design, simulated = simulate_demo(cells_per_sample, absent_types)
-    counts = kept_counts(simulated, config)
+    counts, doublets = kept_counts(simulated, config)
     tissues = tuple(config["tissues"])
     broad = reduced_and_clustered(counts, "all", config, design)
     lineages = annotate_lineages(counts, *broad, tissues, **config["annotate_lineages"])
@@ -90,7 +90,7 @@ def name_demo(cells_per_sample, absent_types=()):
     own = reduced_and_clustered(nk, "nk", config, design)
     subsets, anchors = annotate_subsets(nk, *own, "nk", tissues, **config["annotate_subsets"])
     study = {"tissues": config["tissues"], "batch_key": config["batch_key"]}
-    clusters, _ = name_clusters(nk, subsets, anchors, design, "nk", study, **config["name_clusters"])
+    clusters, _ = name_clusters(nk, subsets, anchors, doublets, design, "nk", study, **config["name_clusters"])
     truth = simulated.cells.set_index(simulated.cells["sample"] + ":" + simulated.cells["barcode"])
     cells = lineages[["lineage"]].join(subsets[["subset", "cluster"]]).join(truth[["type", "doublet", "empty"]])
     cells["subset"] = cells["subset"].fillna(cells["lineage"])

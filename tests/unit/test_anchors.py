@@ -129,3 +129,32 @@ def test_values_are_per_ten_thousand():
     values = anchor_values(counts, read_anchors(PAPER, "nk"))
     assert values["ZEB2"].tolist() == [pytest.approx(100), 0]
     assert list(values) == ["ZEB2"]
+
+
+def test_a_branch_without_cells_matches_no_anchor_and_one_without_the_genes_measures_none():
+    counts = make_counts(np.zeros((2, 2)), ["ZEB2", "ACTB"], ["S1", "S1"])[:0].copy()
+    table = match_anchors(counts, pd.Series(dtype=object), read_anchors(PAPER, "nk"), 1.0, 0.1).set_index("anchor")
+    assert table["status"].to_dict() == dict.fromkeys(PAPER, "not measured") | {"ZEB2": "no match"}
+    assert (table["cluster"] == "").all()
+    assert table["score"].isna().all()
+
+
+def test_one_cluster_is_not_named_by_a_gene_that_nothing_is_compared_with():
+    table = matched_of(np.array([[30, 90]] * 20), ["ZEB2", "ACTB"], "0" * 20).set_index("anchor")
+    assert table.loc["ZEB2", ["status", "cluster", "score"]].tolist() == ["no match", "", 0]
+
+
+def test_without_anchors_nothing_is_matched_and_labels_stay():
+    table = matched_of(np.array([[30, 90]] * 20), ["ZEB2", "ACTB"], "0" * 10 + "1" * 10, anchors={})
+    assert table.empty
+    label = pd.Series("nk_cd56dim", index=range(20))
+    assert name_by_anchor(label, pd.Series(["0"] * 20), table).tolist() == label.tolist()
+
+
+def test_equal_anchors_go_to_the_one_first_in_the_list():
+    values = np.array([[9, 9, 90]] * 20 + [[0, 0, 90]] * 20)
+    for first, second in (("ZEB2", "NCR3"), ("NCR3", "ZEB2")):
+        anchors = {gene: PAPER[gene] for gene in (first, second)}
+        table = matched_of(values, ["ZEB2", "NCR3", "ACTB"], "0" * 20 + "1" * 20, anchors=anchors).set_index("anchor")
+        assert table.at[first, "status"] == "named"
+        assert table.at[second, "status"] == "no match"

@@ -187,7 +187,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path):
     for part in ("'junction'", "'jcall'", "a column of counts, one of 'umicount'"):
         assert part in str(raised.value)
     some = {name: values for name, values in AIRR.items() if name != "duplicate_count"}
-    with pytest.raises(InputError, match="lacks a column of counts.*not all of its rows name a cell"):
+    with pytest.raises(InputError, match=r"lacks a column of counts.*not all of its rows name a cell"):
         read_bulk(write(tmp_path / "c.tsv", {**some, "cell_id": ["c1", "", "c2"]}))
 
 

@@ -120,6 +120,12 @@ def test_genes_that_are_hardly_seen_tell_nothing():
     assert estimate_share(carriers(4, 200), carriers(10, 500), [carriers(30, 1000)], 0.95) is None
 
 
+def test_a_handful_of_own_cells_tells_nothing_where_the_genes_are_seldom_seen():
+    # By the interval's own estimates, 1 / 4 of the patient's two cells may carry them, and 71 / 1002 of the donor's.
+    assert estimate_share(carriers(10, 200), carriers(0, 2), [carriers(70, 1000)], 0.95) is None
+    assert estimate_share(carriers(10, 200), carriers(0, 200), [carriers(70, 1000)], 0.95).share > 0.5
+
+
 def clones(samples):
     rows = [(name, name[0], clone) for name, found in samples.items() for clone in found]
     return pd.DataFrame(rows, columns=["sample", "patient", "clone"]).assign(paired=True)
@@ -215,6 +221,19 @@ def test_donor_cells_that_cannot_be_told(cohort, changes, verdict, note):
     assert rows["share"].isna().all()
 
 
+def test_the_only_visit_is_not_taken_for_one_before_the_product(cohort):
+    after = cohort.design["visit"] == "on_treatment"
+    design = cohort.design[after].reset_index(drop=True)
+    counts = cohort.counts[cohort.counts["sample"].isin(design["sample"])]
+    study = STUDY | {"visits": ["on_treatment"]}
+    donors = check_identity(counts, cohort.labels, None, None, design, study, **RULES)[2]
+    assert set(donors["verdict"]) == {"cannot be determined"}
+    assert donors["note"].str.contains("tells how often their genes are seen").all()
+    own = design.assign(product_origin=["autologous" if sex == "female" else "allogeneic" for sex in design["sex"]])
+    told = check_identity(counts, cohort.labels, None, None, own, study, **RULES)[2].set_index("patient_sex")
+    assert (told.loc["male", "verdict"] == "donor cells found").all()
+
+
 def test_genotypes_are_used_and_compared(cohort):
     origins = cohort.origin.map({"recipient": "patient", "donor": "donor"}).to_frame("origin")
     origins["sample"] = origins.index.str.split(":").str[0]
@@ -274,6 +293,31 @@ def test_a_blinded_cohort_is_told_nothing_of_its_nk_cells(cohort):
         (samples, donors), check_identity(*inputs[:4], tales, inputs[5], **RULES)[::2], strict=True
     ):
         pd.testing.assert_frame_equal(table, other)
+
+
+def test_cells_without_a_label_count_as_nobody_knows_what(cohort):
+    counts, labels, *rest = cohort.as_inputs()
+    nk = labels.index[labels["branch"] == "nk"]
+    without = check_identity(counts, labels.drop(nk), *rest, **RULES)[0]
+    unassigned = labels.assign(
+        lineage=labels["lineage"].mask(labels.index.isin(nk), "unassigned"),
+        branch=labels["branch"].mask(labels.index.isin(nk), "other"),
+    )
+    pd.testing.assert_frame_equal(without, check_identity(counts, unassigned, *rest, **RULES)[0])
+    assert (without["other_cells"] == check_identity(counts, labels, *rest, **RULES)[0]["other_cells"]).all()
+
+
+def test_one_sample_is_listed_with_nothing_to_compare_it_with(cohort):
+    counts, labels, clonotypes, _, design, study = cohort.as_inputs()
+    own = design["sample"] == "P00_baseline"
+    parts = [table[table["sample"] == "P00_baseline"] for table in (counts, clonotypes)]
+    one = design[own].assign(sex="").reset_index(drop=True)
+    samples, pairs, donors = check_identity(parts[0], labels, parts[1], None, one, study, **RULES)
+    assert pairs.empty
+    assert samples["verdict"].tolist() == ["cannot be determined"]
+    assert "with nothing to compare it with" in samples["note"].item()
+    assert "no other sample of the patient with clones" in samples["note"].item()
+    assert donors["share"].isna().all()
 
 
 def test_works_with_receptors_alone_and_with_nothing(cohort):

@@ -209,7 +209,7 @@ CLONES = "".join(f"{n}\t0.1\tTGTGCCAGC\tCAS\tTRBV9\t.\tTRBJ2-7\n" for n in range
         # A junction and a count, but no genes: what the stage that reads it would refuse.
         ("Clones\tProportion\tCDR3.nt\tCDR3.aa\n3\t1\tTGTGCC\tCA\n", "lacks one of 'v', 'vsegments'"),
         ("targetSequences\tnSeqCDR3\taaSeqCDR3\tallVHitsWithScore\tallJHitsWithScore\n" + "A\t" * 5, "counts"),
-        ("freq\tcdr3nt\tcdr3aa\tv\tj\n1\tTGT\tC\tTRBV9\tTRBJ1-1\n", "no column of counts"),
+        ("freq\tcdr3nt\tcdr3aa\tv\tj\n1\tTGT\tC\tTRBV9\tTRBJ1-1\n", "a column of counts"),
         ("count\tfreq\n1\t1\n", "expected those of"),
         (VDJTOOLS, "no row below the header"),
         (VDJTOOLS + CLONES + "2.5\t0.1\tTGT\tC\tTRBV9\t.\tTRBJ2-7\n", "line 302: count is '2.5'"),
@@ -229,6 +229,17 @@ def test_a_bulk_table_that_would_be_refused_later_is_refused_now(folder, text, t
         read_bulk(place)
     assert told_of in only(folder).message
     assert only(folder).message == f"'bulk.tsv' {refused.value}".replace(f"{place}: ", "")
+
+
+def test_a_bulk_table_of_which_no_clonotype_can_come_is_refused(folder):
+    with_column(folder, "bulk_tcr", ["bulk.tsv"])
+    (folder / "bulk.tsv").write_text(VDJTOOLS + "3\t1\tTGTGCC\tCA\tTRAV2\t.\tTRAJ7\n")
+    assert only(folder).message == "'bulk.tsv' holds no TRB rearrangement, but TRA 1"
+    (folder / "bulk.tsv").write_text(VDJTOOLS + "3\t1\t\tCASSF\tTRBV2\t.\tTRBJ1-1\n")
+    assert "has no CDR3 in nucleotides" in only(folder).message
+    (folder / "bulk.tsv").write_text(VDJTOOLS + "3\t1\tTGTGC\tC_\tTRBV2\t.\tTRBJ1-1\n")
+    notes = check_inputs(read_cohort(folder), **SETTINGS)["notes"]
+    assert ("bulk_tcr", "empty_sample") in set(zip(notes["column"], notes["kind"], strict=True))
 
 
 def ten_x_folder(path, values):

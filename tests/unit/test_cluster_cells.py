@@ -58,6 +58,20 @@ def test_exact_and_approximate_neighbours_agree(planted):
     assert adjusted_rand_score(exact.obs["cluster"], approximate.obs["cluster"]) > 0.95
 
 
+def test_numbers_of_an_earlier_run_are_kept_with_their_stability(planted, by_rule):
+    now = by_rule.cells.obs["cluster"].astype(str)
+    moved = {name: str(9 - int(name)) for name in now.unique()}
+    earlier = pd.DataFrame({"branch": "nk", "cluster": now.map(moved).astype(int)}, index=by_rule.cells.obs_names)
+    found = cluster_cells(planted[0], "nk", 0, earlier, **SETTINGS)
+    assert found.cells.obs["cluster"].astype(str).tolist() == now.map(moved).tolist()
+    resolution = by_rule.cells.uns["clustering"]["resolution"]
+    before, after = (table.jaccard[table.jaccard["resolution"] == resolution] for table in (by_rule, found))
+    assert after["cluster"].tolist() == [moved[str(name)] for name in before["cluster"]]
+    assert after["jaccard"].tolist() == before["jaccard"].tolist()
+    other, alone = (cluster_cells(planted[0], "t", 0, labels, **SETTINGS) for labels in (earlier, None))
+    assert other.cells.obs["cluster"].tolist() == alone.cells.obs["cluster"].tolist()
+
+
 def test_a_fixed_resolution_is_kept_and_measured_with_its_grid(planted):
     found = cluster_cells(planted[0], "t", 0, **SETTINGS)
     facts = found.cells.uns["clustering"]

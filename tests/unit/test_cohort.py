@@ -260,15 +260,15 @@ def test_optional_sheets(tmp_path):
 def test_extra_columns(tmp_path):
     yaml = SOUND_YAML + (
         "extra_columns:\n  patients:\n    cps_group: {type: string, enum: [low, high]}\n"
-        "    treated: {type: boolean}\n"
+        "    pretreated: {type: boolean}\n"
         "strata: [cps_group]\n"
     )
     rows = [[*row, "low", "yes"] for row in patient_rows(6)]
-    folder = write_cohort(tmp_path, yaml=yaml, patients=tsv([*PATIENT_COLUMNS, "cps_group", "treated"], rows))
+    folder = write_cohort(tmp_path, yaml=yaml, patients=tsv([*PATIENT_COLUMNS, "cps_group", "pretreated"], rows))
     assert set(design_table(read_cohort(folder))["cps_group"]) == {"low"}
     rows[0][-2:] = ["lo", "maybe"]
-    (folder / "patients.tsv").write_text(tsv([*PATIENT_COLUMNS, "cps_group", "treated"], rows))
-    assert faults(folder) == [(2, "cps_group", "not_allowed"), (2, "treated", "not_allowed")]
+    (folder / "patients.tsv").write_text(tsv([*PATIENT_COLUMNS, "cps_group", "pretreated"], rows))
+    assert faults(folder) == [(2, "cps_group", "not_allowed"), (2, "pretreated", "not_allowed")]
 
 
 def test_sheets_need_a_row(tmp_path):

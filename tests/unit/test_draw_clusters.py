@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figure_checks import check, tick_texts
+from figure_checks import assert_no_overlap, check, tick_texts
 from figure_tables import STUDY
 
 from immune_landscape.draw_clusters import draw_clusters
-from immune_landscape.name_clusters import COLUMNS, NO_STATE, SHARE_COLUMNS
+from immune_landscape.name_clusters import COLUMNS, DOUBLET_RICH, NO_STATE, SHARE_COLUMNS
 
 NAMES = ["c10-NCR3", "c4-ZEB2", "c4-ZEB2.2", "c1-HSP90AA1", "c2"]
 
@@ -30,9 +30,10 @@ def tables_of(patients=19, batches=4, clusters=5, seed=0):
             {
                 "cluster": str(at), "name": name, "subset": "nk_adaptive" if at else "nk_c10_ncr3", "anchor": "",
                 "cells": cells.sum(), "marker": "NCR3", "state": NO_STATE if at == 2 else "pub_inflamed_ccl3",
-                "similarity": 0.41, "runner_up": "pub_nk2", "margin": 0.07, "patients": patients,
+                "nearest": "pub_inflamed_ccl3", "similarity": 0.41, "runner_up": "pub_nk2", "margin": 0.07,
+                "patients": patients,
                 "largest_patient": "P01", "largest_patient_share": cells.max() / cells.sum(), "largest_batch": "b1",
-                "largest_batch_share": 0.4, "flag": "one patient" if at == 1 else "",
+                "largest_batch_share": 0.4, "doublet_share": 0.03, "flag": "one patient" if at == 1 else "",
             }
         )  # fmt: skip
     return pd.DataFrame(rows)[COLUMNS], pd.concat(parts, ignore_index=True)[SHARE_COLUMNS]
@@ -49,9 +50,9 @@ def test_clusters_are_named_with_state_and_cells_and_flagged():
         assert name in words
     assert "NK c10-NCR3" in words
     assert "Inflamed CCL3+ CCL4+  0.41 / 0.07" in words
-    assert "No state  0.41 / 0.07" in words
+    assert "(Inflamed CCL3+ CCL4+)  0.41 / 0.07" in words, "not claimed, and told all the same"
     assert f"P01 {clusters['largest_patient_share'][1]:.0%}" in words
-    assert "1 flagged" in words
+    assert "Flagged: 1 cluster carried by one patient." in words
     assert "None flagged" in check(draw(clusters.assign(flag=""), shares))
 
 
@@ -87,9 +88,27 @@ def test_one_patient_in_one_batch():
     assert "One batch" in check(draw(clusters, shares))
 
 
-def test_without_similarity_a_dash_stands():
+def test_a_cluster_of_doublets_is_told_with_its_share_and_beside_other_reasons():
     clusters, shares = tables_of()
-    assert "–" in check(draw(clusters.assign(similarity=np.nan, margin=np.nan, state=NO_STATE), shares))
+    clusters.loc[1, ["flag", "doublet_share"]] = [f"one patient, {DOUBLET_RICH}", 0.68]
+    clusters.loc[3, ["flag", "doublet_share"]] = [DOUBLET_RICH, 0.71]
+    figure = draw(clusters, shares)
+    words = check(figure)
+    assert "Flagged: 1 cluster carried by one patient, 2 clusters with the scores of doublets." in words
+    assert f"P01 {clusters['largest_patient_share'][1]:.0%}\ndoublets 68%" in words
+    assert "doublets 71%" in words
+    assert_no_overlap(figure.axes[0].texts)
+
+
+def test_a_branch_without_published_states_has_no_column_of_them():
+    clusters, shares = tables_of()
+    bare = clusters.assign(similarity=np.nan, margin=np.nan, state=NO_STATE, nearest="")
+    words = check(draw(bare, shares))
+    assert "published state" not in words
+    assert "Label of most cells" in words
+    assert "published state" in check(draw(clusters, shares))
+    one = clusters.assign(similarity=clusters["similarity"].where(clusters["cluster"] == "0"))
+    assert "–" in check(draw(one, shares))
 
 
 def test_no_cells():

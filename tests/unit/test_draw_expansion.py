@@ -12,7 +12,7 @@ def metrics():
 
 
 def draw(metrics, study=made.STUDY, shown=made.METRICS):
-    return draw_expansion(metrics, study, shown_metrics=list(shown), columns=4)
+    return draw_expansion(metrics, "Clonotype: identical CDR3", study, shown_metrics=list(shown), columns=4)
 
 
 def patients_of(axes):
@@ -24,6 +24,7 @@ def test_there_is_one_line_per_patient_and_the_depth_is_stated(metrics):
     words = check(figure)
     assert len(patients_of(figure.axes[0])) == 19
     assert "180 receptor cells" in words
+    assert "Clonotype: identical CDR3. Counted within a sample." in " ".join(words.split())
     assert "Responders n = 6" in words
 
 

@@ -39,6 +39,7 @@ def made_tables(patients):
     pairs = [(a[0], b[0], 0.1, "flagged") for a, b in itertools.pairwise(names)]
     clones = pd.DataFrame(pairs, columns=["sample_a", "sample_b", "share", "verdict"])
     donors = samples[["sample", "patient", "visit"]].assign(method="sex_genes", share=0.1, ci_low=0.05, ci_high=0.2)
+    donors = donors.assign(nk_cells=1234)
     return samples, clones, donors.assign(note="")
 
 
@@ -55,7 +56,19 @@ def test_every_sample_is_a_point_and_every_share_a_row(tables):
     drawn = np.concatenate([line.get_xdata() for line in right.lines if line.get_label() == "By sex genes"])
     assert sorted(drawn) == pytest.approx(sorted(100 * tables[2]["share"]))
     assert len(middle.get_yticklabels()) == 6
-    assert "P00  Baseline" in words
+    first = tables[2].set_index("sample").at["P00_baseline", "nk_cells"]
+    assert f"P00  Baseline  ({first:,})" in words
+    assert "All are" not in words
+
+
+def test_patients_of_one_sex_are_told_to_be_alike(tables):
+    samples = tables[0].assign(sex_by_genes="female", sex_on_sheet="female")
+    words = check(draw((samples, *tables[1:]))).replace("\n", " ")
+    assert "All are female: sex genes cannot tell samples of two patients that are swapped." in words
+    one = samples[samples["patient"] == "P00"], tables[1].query("patient_a == patient_b == 'P00'"), tables[2].head(2)
+    assert "All are" not in check(draw(one))
+    none = samples.assign(sex_by_genes="cannot be determined")
+    assert "All are" not in check(draw((none, *tables[1:])))
 
 
 def test_heat_map_shows_the_shares_on_both_sides_of_the_diagonal(tables):
@@ -83,6 +96,12 @@ def test_written_tables_give_the_same_figure(tables, tmp_path):
         write_table(table, tmp_path / f"{name}.tsv")
         read.append(read_table(tmp_path / f"{name}.tsv"))
     assert check(draw(read)) == check(draw(tables))
+
+
+def test_the_axis_names_the_genes_that_were_asked_for(tables):
+    assert "XIST, TSIX per 10,000 molecules" in check(draw(tables))
+    rules = RULES | {"female_genes": ["XIST"]}
+    assert "TSIX" not in check(draw_identity(*tables, rules, STUDY, names_up_to=40))
 
 
 def test_receptors_alone(cohort):

@@ -13,7 +13,10 @@ def draw(dots, branch="t", limit=None):
 def test_one_dot_per_row_and_one_frame_per_marked_subset(branch):
     dots = made.dots_of(branch)
     figure = draw(dots, branch)
-    check(figure)
+    words = check(figure)
+    assert f"Marker genes of each {'lineage' if branch == 'all' else 'subset'}:" in words
+    assert f"In brackets: cells, {dots.drop_duplicates('subset')['cells'].sum():,} in all." in words.replace("\n", " ")
+    assert ("NKT-like (CD3+ CD56+)" in words) == (branch == "t")
     assert len(figure.axes[0].collections[0].get_offsets()) == len(dots)
     assert len(artists(figure, "frame")) == dots["marker_of"].nunique()
 

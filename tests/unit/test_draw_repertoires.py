@@ -32,7 +32,8 @@ def made(patients=5):
     depths = pd.DataFrame([(name, table["count"].sum()) for name, table in clones.items()])
     depths.columns = ["sample", "templates"]
     overlap = measure_overlap(clones.items(), design, min_templates=100)
-    usage, _ = measure_usage(clones.items(), depths, design, min_templates=100)
+    chosen = {"compared_kinds": [], "min_share": 0.0}
+    usage, _, _ = measure_usage(clones.items(), depths, design, min_templates=100, **chosen)
     return overlap, usage, design
 
 
@@ -43,7 +44,7 @@ def tables():
 
 def test_the_map_holds_the_overlap_of_every_pair(tables):
     overlap, _, _ = tables
-    figure = draw_repertoires(*tables, STUDY, **SETTINGS)
+    figure = draw_repertoires(*tables, STUDY, **SETTINGS)["overlap_usage"]
     words = check(figure)
     assert "10 samples of 5 patients" in words
     matrix = figure.axes[0].images[0].get_array().filled(np.nan) ** 2
@@ -58,7 +59,7 @@ def test_the_map_holds_the_overlap_of_every_pair(tables):
 
 def test_genes_drawn_are_those_used_most_and_lengths_are_shares(tables):
     _, usage, _ = tables
-    figure = draw_repertoires(*tables, STUDY, **SETTINGS)
+    figure = draw_repertoires(*tables, STUDY, **SETTINGS)["overlap_usage"]
     genes = usage[usage["kind"] == "v_gene"].pivot_table(index="sample", columns="item", values="share_templates")
     top = genes.fillna(0).mean().sort_values(ascending=False, kind="stable").index[:10]
     drawn = [text.get_text() for text in figure.axes[2 if len(figure.axes[1].images) == 0 else 1].get_xticklabels()]
@@ -69,14 +70,33 @@ def test_genes_drawn_are_those_used_most_and_lengths_are_shares(tables):
 
 
 def test_another_measure_may_be_drawn(tables):
-    words = check(draw_repertoires(*tables, STUDY, **{**SETTINGS, "measure": "jaccard"}))
+    words = check(draw_repertoires(*tables, STUDY, **{**SETTINGS, "measure": "jaccard"})["overlap_usage"])
     assert "Jaccard overlap" in words
+
+
+def test_groups_have_a_point_per_sample_and_a_line_at_their_median(tables):
+    _, usage, design = tables
+    figure = draw_repertoires(*tables, STUDY, **SETTINGS)["gene_usage"]
+    words = check(figure)
+    assert "Responders n = 3" in words
+    assert "V genes, On treatment" in words
+    genes = usage[usage["kind"] == "v_gene"].pivot_table(index="sample", columns="item", values="share_clonotypes")
+    top = genes.fillna(0).mean().sort_values(ascending=False, kind="stable").index[:10]
+    drawn = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert drawn == [name.removeprefix("TRBV") for name in top]
+    (points,) = [line for line in figure.axes[0].lines if line.get_gid() == "group:responder"]
+    chosen = design[(design["response"] == "responder") & (design["visit"] == "baseline")]["sample"]
+    expected = 100 * genes.fillna(0).loc[chosen, top].to_numpy()
+    assert np.sort(points.get_ydata()) == pytest.approx(np.sort(expected.ravel()))
+    heights = [segment[0, 1] for segment in figure.axes[0].collections[0].get_segments()]
+    assert heights == pytest.approx(np.median(expected, axis=0))
 
 
 def test_one_sample_and_none(tables):
     _, usage, design = tables
     one = usage[usage["sample"] == "p0_baseline"]
-    check(draw_repertoires(tables[0].head(0), one, design, STUDY, **SETTINGS))
+    for figure in draw_repertoires(tables[0].head(0), one, design, STUDY, **SETTINGS).values():
+        check(figure)
     empty = pd.DataFrame(columns=USAGE_COLUMNS)
-    words = check(draw_repertoires(tables[0].head(0), empty, design, STUDY, **SETTINGS))
-    assert "No bulk repertoire has enough templates" in words
+    for figure in draw_repertoires(tables[0].head(0), empty, design, STUDY, **SETTINGS).values():
+        assert "No bulk repertoire has enough templates" in check(figure)

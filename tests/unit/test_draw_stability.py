@@ -75,8 +75,14 @@ def test_chosen_column_is_marked():
 
 def test_words_tell_whether_the_rule_chose():
     stability, jaccard = tables_of([0.5, 2.0], 2.0)
+    stability = stability.assign(stable_share=1.0)
     assert "Resolution 2 (5 clusters) follows the rule" in check(draw(stability, jaccard, "nk")).replace("\n", " ")
     assert "at least 99.5% of the cells" in check(draw(stability, jaccard, "nk")).replace("\n", " ")
+    assert "else the lowest" not in check(draw(stability, jaccard, "nk"))
+    none = stability.assign(ari_subsamples=0.5, chosen=[True, False])
+    words = check(draw(none, jaccard, "nk")).replace("\n", " ")
+    assert "Resolution 0.5 (3 clusters) is the lowest, as at none are the clusters stable" in words
+    assert f"{jaccard.loc[jaccard['resolution'] == 0.5, 'cells'].sum():,} cells." in words
     loose = stability.assign(ari_subsamples=0.5)
     assert "was set; it is not within the limits" in check(draw(loose, jaccard, "t")).replace("\n", " ")
     steady = stability.assign(ari_subsamples=0.9, stable_share=1.0)

@@ -100,3 +100,13 @@ def test_more_visits_and_tissues_have_their_own_panels():
 def test_nothing_to_follow_says_so():
     empty = pd.DataFrame(columns=CLONE_COLUMNS), pd.DataFrame(columns=PAIR_COLUMNS)
     assert "No patient has receptors at two visits" in check(draw(empty))
+
+
+def test_the_definition_is_printed_below_clones_from_cells_alone(two_visits):
+    study = STUDY | {"definition": "Clonotype: identical CDR3"}
+    words = {
+        source: check(draw_tracks(*two_visits, source, study, top_clones=10, columns=4))
+        for source in ("tcr", "bulk_tcr")
+    }
+    assert "Clonotype: identical CDR3." in " ".join(words["tcr"].split())
+    assert "Clonotype:" not in words["bulk_tcr"]

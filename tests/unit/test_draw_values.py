@@ -149,8 +149,24 @@ def test_a_contrast_without_rows_is_said_to_be_unanswerable(tables):
     assert "cannot answer" in words_of(figures["other"])
 
 
+def test_a_layer_without_any_number_says_so(tables):
+    figures = draw_values(tables[0].head(0), tables[1].head(0), made.STUDY, "bridge", columns=4, most=16)
+    assert set(figures) == {str(contrast["name"]) for contrast in made.STUDY["contrasts"]}
+    assert all("No sample has numbers" in words_of(figure) for figure in figures.values())
+
+
 def test_changes_are_drawn_at_the_target_alone(tables):
     [name, *_] = draw_values(*tables, made.STUDY, "tracks", columns=4, most=16).values()
     ticks = [tick.get_text() for tick in name.axes[0].get_xticklabels()]
     assert len(ticks) == 2
     assert len(set(ticks)) == 1
+
+
+def test_the_definition_is_printed_below_clones_from_cells_alone(tables):
+    study = made.STUDY | {"definition": "Clonotype: identical CDR3"}
+    words = {
+        layer: words_of(draw_values(*tables, study, layer, columns=4, most=16)["response_change"])
+        for layer in ("expansion", "repertoires")
+    }
+    assert "Clonotype: identical CDR3." in " ".join(words["expansion"].split())
+    assert "Clonotype:" not in words["repertoires"]

@@ -9,7 +9,7 @@ from immune_landscape.bulk_io import ROW_COLUMNS, BulkRepertoire, read_bulk
 from immune_landscape.clone_store import CLONE_COLUMNS, stream_clonotypes, write_clonotypes
 from immune_landscape.errors import IntegrityError
 from immune_landscape.input_files import Place
-from immune_landscape.load_repertoires import DEPTH_COLUMNS, load_repertoires
+from immune_landscape.load_repertoires import DEPTH_COLUMNS, load_repertoires, why_unusable
 
 NT = {"sequence": "nt", "same_v_gene": True, "same_j_gene": True}
 
@@ -52,6 +52,21 @@ def test_only_productive_rearrangements_of_the_locus_are_kept_and_the_rest_is_to
     # The row without locus has the junction of the first clonotype, and is counted with it.
     assert clonotypes["count"].tolist() == [13, 6, 3]
     assert facts[["clonotypes", "templates", "non_productive_templates"]].tolist() == [3, 22, 12]
+
+
+def reason(sequence, **changes):
+    return why_unusable(BulkRepertoire(rearrangements([2, 1], **changes), "AIRR", "umi_count", "UMIs"), sequence)
+
+
+def test_a_file_of_which_no_clonotype_can_come_says_why():
+    assert reason("nt") == ""
+    assert reason("nt", productive=False, junction="") == ""
+    assert reason("nt", locus="") == ""
+    assert reason("nt", locus=["TRA", "TRB"]) == ""
+    assert reason("nt", locus="TRA") == "holds no TRB rearrangement, but TRA 2"
+    assert reason("aa", junction="") == ""
+    assert "no CDR3 in nucleotides, which load_repertoires.sequence 'nt' needs" in reason("nt", junction="")
+    assert "no CDR3 in amino acids" in reason("aa", junction_aa="")
 
 
 def test_the_definition_says_what_a_clonotype_is():

@@ -263,3 +263,22 @@ def test_without_gene_expression_the_whole_repertoire_is_compared():
     expected = diversity(np.array(UNEVEN))
     shares = [expanded_share(np.array(UNEVEN), 2), expected["clonality"], np.log(expected["hill_2"])]
     assert values["value"].tolist() == pytest.approx(shares)
+
+
+def test_one_cell_before_and_one_after_is_expanded_at_neither_visit():
+    visits = clonotype_table(a1=[1] * 60, a2=[1] * 60)
+    assert visits.groupby("clonotype").size().eq(2).all()
+    table, _, _ = measure_expansion(visits, None, design_table("a1", "a2"), 0, **SETTINGS)
+    for sample in ("a1", "a2"):
+        for standardised in (False, True):
+            assert values_of(table, sample, standardised=standardised)["expanded_share"] == 0
+
+
+def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch):
+    clonotypes, cells = two_subset_cohort(*[2] * 20)
+    whole = measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS)
+    monkeypatch.setattr("immune_landscape.measure_expansion._BLOCK", 700)
+    for table, expected in zip(
+        measure_expansion(clonotypes, cells, design_table("a1"), 0, **SETTINGS), whole, strict=True
+    ):
+        pd.testing.assert_frame_equal(table, expected)

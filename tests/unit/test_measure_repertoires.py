@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from immune_landscape.errors import InputError
-from immune_landscape.measure_repertoires import DEPTH_COLUMNS, METRIC_COLUMNS, measure_repertoires
+from immune_landscape.measure_repertoires import DEPTH_COLUMNS, METRIC_COLUMNS, measure_repertoires, standardise
 from immune_landscape.repertoire_metrics import METRICS, diversity
 from immune_landscape.sample_coverage import coverage_at
 from immune_landscape.schemas import load_schema
@@ -57,16 +57,47 @@ def test_standardised_richness_and_pairs_equal_the_exact_expectation():
     assert found["gini_simpson"] == pytest.approx((1 - 1 / 80) * (1 - pairs), rel=0.005)
 
 
-def test_the_smallest_sample_is_taken_whole_and_its_interval_closes():
+def test_the_smallest_sample_is_taken_whole_and_is_no_surer_than_a_deep_one():
     metrics, depths, _ = measure(a1=UNEVEN, a2=[3] * 40)
     assert depths.set_index("sample")["templates"].to_dict() == {"a1": 240, "a2": 120}
     assert (depths["depth"] == 120).all()
     drawn = metrics[(metrics["sample"] == "a2") & metrics["standardised"]].set_index("metric")
     raw = values_of(metrics, "a2", standardised=False)
-    for metric in ("hill_0", "clonality", "gini_simpson", "top_clone_share"):
-        assert drawn.loc[metric, ["low", "value", "high"]].tolist() == pytest.approx([raw[metric]] * 3)
+    for metric in ("hill_0", "clonality", "gini_simpson", "hill_1"):
+        assert drawn.loc[metric, "value"] == raw[metric]
+        assert drawn.loc[metric, "low"] < drawn.loc[metric, "high"]
     wide = metrics[(metrics["sample"] == "a1") & metrics["standardised"]].set_index("metric")
-    assert wide.loc["hill_0", "low"] < wide.loc["hill_0", "value"] < wide.loc["hill_0", "high"]
+    assert wide.loc["hill_0", "low"] < wide.loc["hill_0", "value"]
+    assert wide.loc["hill_0", "value"] < wide.loc["hill_0", "high"]
+
+
+def test_an_interval_is_as_wide_as_fresh_samples_spread():
+    """The mean of depth templates of a sample of n has depth / n of the variance of a fresh sample of that depth."""
+    rng = np.random.default_rng(3)
+    share = (np.arange(3_000) + 2.0) ** -1.0
+    share, depth, at = share / share.sum(), 2_000, list(METRICS).index("hill_1")
+    fresh = np.std([diversity(rng.multinomial(depth, share))["hill_1"] for _ in range(400)])
+    for total in (depth, 4 * depth):
+        counts = rng.multinomial(total, share)
+        counts = np.sort(counts[counts > 0])[::-1]
+        _, low, high = standardise(counts, depth, 400, rng)
+        assert (high - low)[at] / 3.92 == pytest.approx(fresh * np.sqrt(depth / total), rel=0.15)
+
+
+def test_draws_made_in_parts_are_as_many(monkeypatch):
+    monkeypatch.setattr("immune_landscape.measure_repertoires._HELD", 7 * len(UNEVEN))
+    settings = {**SETTINGS, "draws": 500}
+    found = values_of(measure(settings=settings, a1=UNEVEN, a2=[1] * 80)[0], "a1", standardised=True)
+    richness = sum(1 - comb(sum(UNEVEN) - size, 80) / comb(sum(UNEVEN), 80) for size in UNEVEN)
+    assert found["hill_0"] == pytest.approx(richness, rel=0.02)
+
+
+def test_intervals_stay_where_a_metric_can_be():
+    metrics, _, _ = measure(a1=[100, 1, 1], a2=[50, 49, 1])
+    drawn = metrics[metrics["standardised"]]
+    assert (drawn["low"].dropna() >= 0).all()
+    shares = drawn[drawn["unit"].str.startswith(("fraction", "index"))]
+    assert (shares["high"].dropna() <= 1).all()
 
 
 def test_depth_standardisation_removes_what_depth_alone_makes():
@@ -81,9 +112,9 @@ def test_depth_standardisation_removes_what_depth_alone_makes():
     for metric in ("clonality", "homeo_large", "hill_0", "hill_1"):
         raw = metrics[(metrics["metric"] == metric) & ~metrics["standardised"]]["value"]
         drawn = metrics[(metrics["metric"] == metric) & metrics["standardised"]]
-        full = drawn[drawn["sample"] == "a100"].iloc[0]
+        thin = drawn[drawn["sample"] == "a1"].iloc[0]
         moved = drawn["value"].max() - drawn["value"].min()
-        assert moved < full["high"] - full["low"]
+        assert moved < thin["high"] - thin["low"]
         assert raw.max() - raw.min() > moved
 
 

@@ -1,3 +1,4 @@
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,11 +34,12 @@ GROUPS = {
 }
 
 
-def scores_of(counts, high=(), *, rate=0.1):
+def scores_of(counts, high=()):
     """Return doublet scores that fall from cell to cell; those of the cells in `high` lie above all others."""
-    scores = pd.Series(np.linspace(0.2, 0.1, counts.n_obs), index=counts.obs_names.rename("cell"))
-    scores[list(high)] += 0.5
-    return pd.DataFrame({"sample": counts.obs["sample"].to_numpy(), "expected_rate": rate, "doublet_score": scores})
+    table = counts.obs[["sample"]].rename_axis("cell")
+    among = pd.Series(table.index.isin(high), index=table.index)
+    rate = among.groupby(table["sample"]).transform("mean")
+    return table.assign(expected_rate=rate, doublet_score=np.linspace(0.2, 0.1, len(table)) + 0.5 * among)
 
 
 def named_of(sizes, groups=GROUPS, *, patients=6, study=STUDY, branch="nk", carriers=None, doublets=(), **changes):
@@ -50,8 +52,9 @@ def named_of(sizes, groups=GROUPS, *, patients=6, study=STUDY, branch="nk", carr
     design = pd.DataFrame({"sample": [f"S{i}" for i in range(patients)]})
     design = design.assign(patient=[f"P{i}" for i in range(patients)], batch=[f"b{i % 3}" for i in range(patients)])
     anchors = match_anchors(counts, cluster, PAPER if branch == "nk" else PAPER.iloc[:0], 1.0, 0.1)
-    high = counts.obs_names[np.isin(truth, list(doublets))]
-    scores = scores_of(counts, high, rate=len(high) / counts.n_obs if len(high) else 0.1)
+    scores = scores_of(counts, counts.obs_names[np.isin(truth, list(doublets or ()))])
+    if doublets is None:
+        scores["doublet_score"] = np.nan
     return name_clusters(counts, subsets, anchors, scores, design, branch, study, **(SETTINGS | changes))
 
 
@@ -89,7 +92,8 @@ def test_states_that_no_gene_tells_apart_give_no_warning():
     counts, truth = make_groups({"terminal": 20, "bright": 20}, GROUPS)
     states = types_of("published", branch="nk").loc[["pub_cd56bright"]]
     twice = pd.concat([states, states.rename(index={"pub_cd56bright": "again"})])
-    only = counts[:, [gene for gene in NK["CD56bright"]["genes"] if gene in counts.var_names]].copy()
+    genes = [gene for gene in NK["CD56bright"]["genes"] if gene in counts.var_names]
+    only = counts[:, [*genes, *(f"BG{i}" for i in range(300))]].copy()
     found = nearest_states(only, pd.Series(truth, index=counts.obs_names), twice, 0.3, 0.05)
     assert (found["state"] == NO_STATE).all()
     assert (found["similarity"] == 0).all()
@@ -122,6 +126,26 @@ def test_names_of_clusters_that_share_an_anchor_or_lack_a_gene():
 def test_an_anchor_without_a_cluster_leaves_its_number_free():
     names = named_of(dict.fromkeys((f"g{i}" for i in range(7)), 30), {f"g{i}": [f"X{i}"] for i in range(7)})[0]["name"]
     assert names.tolist() == ["c1-X0", "c2-X1", "c3-X2", "c6-X3", "c7-X4", "c8-X5", "c9-X6"]
+
+
+def test_order_of_cells_and_genes_changes_nothing():
+    counts, truth = make_groups({"cycling": 50, "bright": 40, "terminal": 30}, GROUPS, samples=6)
+    cluster = pd.Series(truth, index=counts.obs_names).map({"cycling": "0", "bright": "1", "terminal": "2"})
+    subsets = pd.DataFrame({"sample": counts.obs["sample"], "cluster": cluster, "subset": truth})
+    design = pd.DataFrame({"sample": [f"S{i}" for i in range(6)], "patient": list("aabbcc"), "batch": "b"})
+    # A gene and its copy have one rank.
+    copies = counts.copy()
+    copies.var_names = [f"COPY-{gene}" for gene in counts.var_names]
+    counts = anndata.concat([counts, copies], axis=1, merge="first")
+    rng = np.random.default_rng(0)
+    turned = counts[rng.permutation(counts.n_obs), rng.permutation(counts.n_vars)].copy()
+    found = []
+    for each in (counts, turned):
+        anchors = match_anchors(each, cluster[each.obs_names], PAPER, 1.0, 0.1)
+        scores = scores_of(counts).loc[each.obs_names]
+        found.append(name_clusters(each, subsets, anchors, scores, design, "nk", STUDY, **SETTINGS))
+    for one, other in zip(*found, strict=True):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-4)
 
 
 def test_a_cluster_too_weak_in_an_anchor_does_not_bear_its_name():
@@ -181,15 +205,13 @@ def test_a_cluster_that_one_patient_or_batch_carries_is_flagged(carriers, by, pa
 
 
 def test_a_cluster_with_the_scores_of_doublets_is_flagged_and_no_other():
-    table, _ = named_of({"cycling": 90, "terminal": 60, "bright": 40}, doublets=["bright"])
-    table = table.set_index("subset")
+    sizes = {"cycling": 90, "terminal": 60, "bright": 40}
+    table = named_of(sizes, doublets=["bright"])[0].set_index("subset")
     assert table["flag"].to_dict() == {"nk_cycling": "", "nk_terminal": "", "nk_bright": DOUBLET_RICH}
-    assert table.at["nk_bright", "doublet_share"] > 0.9
-    assert table["doublet_share"].drop("nk_bright").max() < 0.1
-    both, _ = named_of({"cycling": 90, "terminal": 60, "bright": 40}, doublets=["bright"], carriers=one_batch)
-    assert both.set_index("subset").at["nk_bright", "flag"] == f"one batch, {DOUBLET_RICH}"
-    lax, _ = named_of({"cycling": 90, "terminal": 60, "bright": 40}, doublets=["bright"], max_doublets=1.0)
-    assert (lax["flag"] == "").all()
+    assert table["doublet_share"].to_dict() == {"nk_cycling": 0, "nk_terminal": 0, "nk_bright": 1}
+    both = named_of(sizes, doublets=["bright"], carriers=one_batch)[0].set_index("subset")
+    assert both.at["nk_bright", "flag"] == f"one batch, {DOUBLET_RICH}"
+    assert (named_of(sizes, doublets=["bright"], max_doublets=1.0)[0]["flag"] == "").all()
 
 
 def test_as_many_cells_of_a_sample_are_suspects_as_doublets_are_expected_whatever_their_order():
@@ -208,11 +230,9 @@ def test_as_many_cells_of_a_sample_are_suspects_as_doublets_are_expected_whateve
     pd.testing.assert_series_equal(suspects(turned)[scores.index], found)
 
 
-def test_a_branch_without_doublet_scores_has_no_flag_of_them():
-    counts, _ = make_groups({"bright": 20, "cycling": 30}, GROUPS, samples=6)
-    scores = scores_of(counts).assign(doublet_score=np.nan)
-    assert suspects(scores).isna().all()
-    table, _ = named_of({"bright": 20, "cycling": 30}, doublets=[])
+def test_samples_too_small_for_doublet_scores_give_no_flag():
+    table, _ = named_of({"bright": 20, "cycling": 30}, doublets=None)
+    assert table["doublet_share"].isna().all()
     assert (table["flag"] == "").all()
 
 

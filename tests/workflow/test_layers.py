@@ -18,14 +18,20 @@ GEX_COMPARED = {
 TCR = {
     *("load_receptors", "define_clonotypes", "measure_expansion"),
     *("draw_clonotypes", "draw_expansion", "check_identity", "draw_identity", "track_clones", "draw_tracks"),
-    *("share_clones", "draw_sharing"),
+    *("share_clones", "draw_sharing", "sweep_clonotypes", "draw_clone_definitions"),
+    "export_airr",
 }
 COMPARED = {"compare_values", "draw_values", "merge_contrasts", "sweep_definitions", "model_visits"}
+# The patients of the demo have times and dose levels.
+SINGLE = {"measure_doses", "draw_doses", "draw_responses"}
 ALWAYS = {"check_inputs", "draw_cohort", "report_cohort", "measure_endpoints", "judge_claims", "draw_claims"}
+ALWAYS |= {"draw_survival"} | SINGLE
 SIMULATED = ALWAYS | {"simulate_cohort"}
+# Clones of named cells, and the scores that their programmes are made of.
+LINKED = {"link_clones", "measure_transitions", "draw_links", "score_signatures", "check_receptors"}
 BULK = {
     *("load_repertoires", "measure_repertoires", "measure_overlap", "measure_usage"),
-    *("draw_repertoires", "track_clones", "draw_tracks", "share_clones", "draw_sharing"),
+    *("draw_repertoires", "track_clones", "draw_tracks", "share_clones", "draw_sharing", "export_airr"),
 }
 SHEETS = {"measure_populations", "load_measures"}
 FULL_GEX = GEX | GEX_COMPARED | COMPARED
@@ -41,12 +47,15 @@ JOBS = {
 def jobs_of(rules):
     """Count the jobs of each rule: values are compared and drawn by layer, signatures have a figure of their own."""
     layers = {"measure_expansion", "measure_repertoires", "measure_populations", "load_measures", "measure_quality"}
+    layers |= {"measure_usage"}
     # Clones of cells and of bulk repertoires are followed apart; receptors speak of cells only where cells are named.
     sources = len({"load_receptors", "load_repertoires"} & rules)
-    count = len(layers & rules) + sources
+    linked = len({"load_receptors", "annotate_lineages"} & rules) == 2
+    bridged = len({"load_receptors", "load_repertoires"} & rules) == 2
+    count = len(layers & rules) + sources + linked + bridged
     by_layer = {"compare_values": count + ("score_signatures" in rules), "draw_values": count}
     by_layer |= dict.fromkeys(("track_clones", "draw_tracks"), sources)
-    also = {"witness_receptors"} if {"load_receptors", "annotate_lineages"} <= rules else set()
+    also = {"witness_receptors", *LINKED} if {"load_receptors", "annotate_lineages"} <= rules else set()
     also |= {"bridge_repertoires", "draw_bridge"} if {"load_receptors", "load_repertoires"} <= rules else set()
     return {rule: by_layer.get(rule, JOBS.get(rule, 1)) for rule in rules | also}
 
@@ -69,7 +78,7 @@ def drop_columns(folder, columns):
         ({"layers": ["bulk_tcr"]}, (), SIMULATED | BULK | COMPARED),
         ({"layers": []}, (), ALWAYS),
         ({}, ("gex", "tcr", "bulk_tcr"), ALWAYS | SHEETS | COMPARED),
-        ({"unblinded": False}, (), SIMULATED | FULL_GEX | TCR | BULK | SHEETS),
+        ({"unblinded": False}, (), (SIMULATED | FULL_GEX | TCR | BULK | SHEETS) - SINGLE),
         ({"contrasts": [], "layers": ["gex", "tcr"]}, (), SIMULATED | GEX | TCR),
         ({"contrasts": [], "layers": ["tcr"]}, (), SIMULATED | TCR),
         (

@@ -103,6 +103,7 @@ rule name_clusters:
         lineages="<results>/annotate_lineages/cells.tsv.gz",
         subsets="<results>/annotate_subsets/{branch}.tsv.gz",
         anchors="<results>/annotate_subsets/{branch}.anchors.tsv",
+        doublets=expand("<results>/find_doublets/{job}.tsv.gz", job=PLAN.jobs),
         design="<results>/check_inputs/design.tsv",
         markers=MARKERS,
     output:

@@ -30,6 +30,7 @@ rule cluster_cells:
     input:
         reduction="<results>/reduce_cells/{branch}.h5ad",
         checksum="<results>/reduce_cells/{branch}.h5ad.sha256",
+        earlier=PLAN.earlier_labels or [],
     output:
         clusters="<results>/cluster_cells/{branch}.h5ad",
         checksum="<results>/cluster_cells/{branch}.h5ad.sha256",

@@ -25,3 +25,34 @@ rule export_h5ad:
         code=code_of("export_h5ad"),
     script:
         "../../scripts/export_h5ad.py"
+
+
+rule export_airr:
+    input:
+        receptors=RECEPTORS,
+        checksum=RECEPTORS_CHECKSUM,
+        clonotypes=CLONOTYPES,
+        bulk=BULK_CLONES,
+        depths=BULK_DEPTHS,
+        design="<results>/check_inputs/design.tsv",
+    output:
+        **AIRR_FILES,
+        files=report(
+            "<results>/export_airr/files.tsv",
+            caption="../report/export_airr.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Receptors written as AIRR rearrangements (table)"},
+        ),
+    log:
+        "<logs>/export_airr.log",
+    benchmark:
+        "<benchmarks>/export_airr.tsv"
+    conda:
+        "../../envs/receptors.yaml"
+    resources:
+        mem_mb=memory(8000),
+    params:
+        settings=lookup("export_airr", within=config),
+        code=code_of("export_airr"),
+    script:
+        "../../scripts/export_airr.py"

@@ -36,6 +36,9 @@ rule check_inputs:
         inputs="<results>/check_inputs/inputs.tsv",
         populations="<results>/check_inputs/populations.tsv",
         measures="<results>/check_inputs/measures.tsv",
+        outcomes="<results>/check_inputs/outcomes.tsv",
+        assessments="<results>/check_inputs/assessments.tsv",
+        adverse_events="<results>/check_inputs/adverse_events.tsv",
         notes=report(
             "<results>/check_inputs/notes.tsv",
             caption="../report/check_inputs.rst",

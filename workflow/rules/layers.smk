@@ -49,6 +49,22 @@ STEPS = "<results>/merge_samples/steps.tsv" if HAS_GEX else []
 CLONOTYPES = "<results>/define_clonotypes/clonotypes.tsv.gz" if HAS_TCR else []
 CHAIN_QC = "<results>/define_clonotypes/chain_qc.tsv" if HAS_TCR else []
 METRICS = "<results>/measure_expansion/metrics.tsv" if HAS_TCR else []
+BULK_CLONES = "<results>/load_repertoires/clonotypes.tsv.gz" if HAS_BULK else []
+RECEPTORS = "<results>/load_receptors/receptors.h5ad" if HAS_TCR else []
+RECEPTORS_CHECKSUM = f"{RECEPTORS}.sha256" if HAS_TCR else []
+BULK_DEPTHS = "<results>/load_repertoires/depths.tsv" if HAS_BULK else []
+AIRR_FILES = {
+    source: [
+        f"<results>/export_airr/{source}/{name}.tsv"
+        for name in PLAN.samples_with(source)
+    ]
+    for source in ("tcr", "bulk_tcr")
+    if PLAN.samples_with(source)
+}
+# Clusters of similar clonotypes take time and are made where a metric is named.
+HAS_SIMILAR = HAS_TCR and config["cluster_clonotypes"]["metric"] != "none"
+# Clonotypes can be looked up where the cohort names receptors of known antigen.
+HAS_ANTIGENS = bool(PLAN.antigens) and (HAS_TCR or HAS_BULK)
 MERGED = "<results>/merge_contrasts/contrasts.tsv" if COMPARED and CONTRASTS else []
 DEFINITIONS = "<results>/sweep_definitions/definitions.tsv" if MERGED else []
 LEDGER = "<results>/judge_claims/claims.tsv" if config["claims"] else []
@@ -94,6 +110,7 @@ SIGNATURE_FIGURES = {
     for name in CONTRASTS
     for part, what in {"": "", ".patients": ", single patients"}.items()
 }
+CLONE_DEFINITIONS = {"definitions": "all samples", **CONTRASTS}
 EXPRESSION_FIGURES = {
     f"{name}.{part}": f"{name}, {part}"
     for name in CONTRASTS

@@ -104,6 +104,112 @@ rule measure_expansion:
         "../../scripts/measure_expansion.py"
 
 
+rule check_receptors:
+    input:
+        clonotypes="<results>/define_clonotypes/clonotypes.tsv.gz",
+        doublets=expand("<results>/find_doublets/{job}.tsv.gz", job=PLAN.jobs),
+        cells="<results>/define_labels/cells.tsv.gz",
+        samples="<results>/load_receptors/samples.tsv",
+    output:
+        doublets=report(
+            "<results>/check_receptors/doublets.tsv",
+            caption="../report/check_receptors.rst",
+            category="6 Quality",
+            labels={"Result": "Receptor chains against doublet calls (table)"},
+        ),
+        lineages=report(
+            "<results>/check_receptors/lineages.tsv",
+            caption="../report/check_receptors.rst",
+            category="6 Quality",
+            labels={"Result": "T-cell receptors by lineage (table)"},
+        ),
+    log:
+        "<logs>/check_receptors.log",
+    benchmark:
+        "<benchmarks>/check_receptors.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(2000),
+    params:
+        settings=lookup("check_receptors", within=config),
+        code=code_of("check_receptors"),
+    script:
+        "../../scripts/check_receptors.py"
+
+
+rule sweep_clonotypes:
+    input:
+        receptors="<results>/load_receptors/receptors.h5ad",
+        checksum="<results>/load_receptors/receptors.h5ad.sha256",
+        cells=LABELS,
+        design="<results>/check_inputs/design.tsv",
+    output:
+        definitions=report(
+            "<results>/sweep_clonotypes/definitions.tsv",
+            caption="../report/sweep_clonotypes.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Other definitions of a clonotype (table)"},
+        ),
+        samples="<results>/sweep_clonotypes/samples.tsv",
+        contrasts=report(
+            "<results>/sweep_clonotypes/contrasts.tsv",
+            caption="../report/sweep_clonotypes.rst",
+            category="2 Responders and change",
+            labels={"Result": "Expansion under other clonotypes (table)"},
+        ),
+    log:
+        "<logs>/sweep_clonotypes.log",
+    benchmark:
+        "<benchmarks>/sweep_clonotypes.tsv"
+    conda:
+        "../../envs/receptors.yaml"
+    resources:
+        mem_mb=memory(4000),
+    params:
+        settings=lookup("sweep_clonotypes", within=config),
+        study={k: config[k] for k in ("contrasts", "testing")}
+        | {
+            "stages": {
+                k: config[k] for k in ("define_clonotypes", "measure_expansion")
+            }
+        },
+        # The seed of the declared definition, which must give the same numbers here.
+        seed=seed_of(config["seed"], "measure_expansion"),
+        code=code_of("sweep_clonotypes"),
+    script:
+        "../../scripts/sweep_clonotypes.py"
+
+
+rule cluster_clonotypes:
+    input:
+        receptors="<results>/load_receptors/receptors.h5ad",
+        checksum="<results>/load_receptors/receptors.h5ad.sha256",
+        clonotypes="<results>/define_clonotypes/clonotypes.tsv.gz",
+    output:
+        clusters=report(
+            "<results>/cluster_clonotypes/clusters.tsv",
+            caption="../report/cluster_clonotypes.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Clusters of similar clonotypes (table)"},
+        ),
+        members="<results>/cluster_clonotypes/members.tsv.gz",
+    log:
+        "<logs>/cluster_clonotypes.log",
+    benchmark:
+        "<benchmarks>/cluster_clonotypes.tsv"
+    conda:
+        "../../envs/receptors.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(8000),
+    params:
+        settings=lookup("cluster_clonotypes", within=config),
+        code=code_of("cluster_clonotypes"),
+    script:
+        "../../scripts/cluster_clonotypes.py"
+
+
 rule load_repertoires:
     input:
         files=PLAN.files("bulk_tcr"),
@@ -199,6 +305,7 @@ rule measure_usage:
             category="4 T-cell clones",
             labels={"Result": "Convergence of the bulk repertoires (table)"},
         ),
+        values="<results>/measure_usage/values.tsv",
     log:
         "<logs>/measure_usage.log",
     benchmark:
@@ -245,3 +352,182 @@ rule track_clones:
         code=code_of("track_clones"),
     script:
         "../../scripts/track_clones.py"
+
+
+rule link_clones:
+    input:
+        clonotypes="<results>/define_clonotypes/clonotypes.tsv.gz",
+        cells="<results>/define_labels/cells.tsv.gz",
+        receptors="<results>/witness_receptors/cells.tsv.gz",
+        design="<results>/check_inputs/design.tsv",
+        counts="<results>/merge_samples/counts.h5ad",
+        checksum="<results>/merge_samples/counts.h5ad.sha256",
+        profiles="<results>/score_signatures/profiles.h5ad",
+        profiles_checksum="<results>/score_signatures/profiles.h5ad.sha256",
+        registry="<results>/score_signatures/registry.tsv",
+    output:
+        subsets=report(
+            "<results>/link_clones/subsets.tsv",
+            caption="../report/link_clones.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Expanded clones by subset (table)"},
+        ),
+        values="<results>/link_clones/values.tsv",
+        top_clones=report(
+            "<results>/link_clones/top_clones.tsv",
+            caption="../report/link_clones.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Largest clones of each patient (table)"},
+        ),
+        differences="<results>/link_clones/differences.tsv",
+        programmes=report(
+            "<results>/link_clones/programmes.tsv",
+            caption="../report/link_clones.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Signatures of expanded cells and singletons (table)"},
+        ),
+    log:
+        "<logs>/link_clones.log",
+    benchmark:
+        "<benchmarks>/link_clones.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(6000),
+    params:
+        settings=lookup("link_clones", within=config),
+        study={k: config[k] for k in ("visits", "testing")},
+        seed=seed_of(config["seed"], "link_clones"),
+        code=code_of("link_clones"),
+    script:
+        "../../scripts/link_clones.py"
+
+
+rule measure_transitions:
+    input:
+        clonotypes="<results>/define_clonotypes/clonotypes.tsv.gz",
+        cells="<results>/define_labels/cells.tsv.gz",
+        receptors="<results>/witness_receptors/cells.tsv.gz",
+        design="<results>/check_inputs/design.tsv",
+    output:
+        indices="<results>/measure_transitions/indices.tsv",
+        summary=report(
+            "<results>/measure_transitions/summary.tsv",
+            caption="../report/measure_transitions.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Expansion, transition and migration (table)"},
+        ),
+        sharing="<results>/measure_transitions/sharing.tsv",
+    log:
+        "<logs>/measure_transitions.log",
+    benchmark:
+        "<benchmarks>/measure_transitions.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(4000),
+    params:
+        settings=lookup("measure_transitions", within=config),
+        seed=seed_of(config["seed"], "measure_transitions"),
+        code=code_of("measure_transitions"),
+    script:
+        "../../scripts/measure_transitions.py"
+
+
+rule match_antigens:
+    input:
+        antigens=PLAN.antigens,
+        tcr=CLONOTYPES,
+        bulk_tcr=BULK_CLONES,
+        design="<results>/check_inputs/design.tsv",
+    output:
+        matches="<results>/match_antigens/matches.tsv.gz",
+        background=report(
+            "<results>/match_antigens/background.tsv",
+            caption="../report/match_antigens.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Predicted antigens beside chance (table)"},
+        ),
+        snapshots="<results>/match_antigens/snapshots.tsv",
+        values="<results>/match_antigens/values.tsv",
+    log:
+        "<logs>/match_antigens.log",
+    benchmark:
+        "<benchmarks>/match_antigens.tsv"
+    conda:
+        "../../envs/receptors.yaml"
+    resources:
+        mem_mb=memory(8000),
+    params:
+        settings=lookup("match_antigens", within=config),
+        study={"antigens": config["antigens"]},
+        seed=seed_of(config["seed"], "match_antigens"),
+        code=code_of("match_antigens"),
+    script:
+        "../../scripts/match_antigens.py"
+
+
+rule bridge_repertoires:
+    input:
+        clonotypes="<results>/define_clonotypes/clonotypes.tsv.gz",
+        cells=LABELS,
+        bulk="<results>/load_repertoires/clonotypes.tsv.gz",
+        design="<results>/check_inputs/design.tsv",
+    output:
+        subsets=report(
+            "<results>/bridge_repertoires/subsets.tsv",
+            caption="../report/bridge_repertoires.rst",
+            category="4 T-cell clones",
+            labels={"Result": "Bulk repertoires by subset (table)"},
+        ),
+        agreement=report(
+            "<results>/bridge_repertoires/agreement.tsv",
+            caption="../report/bridge_repertoires.rst",
+            category="6 Quality",
+            labels={"Result": "Single cells against bulk repertoires (table)"},
+        ),
+        capture="<results>/bridge_repertoires/capture.tsv",
+        clones="<results>/bridge_repertoires/clones.tsv.gz",
+        values="<results>/bridge_repertoires/values.tsv",
+    log:
+        "<logs>/bridge_repertoires.log",
+    benchmark:
+        "<benchmarks>/bridge_repertoires.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(4000),
+    params:
+        settings=lookup("bridge_repertoires", within=config),
+        seed=seed_of(config["seed"], "bridge_repertoires"),
+        code=code_of("bridge_repertoires"),
+    script:
+        "../../scripts/bridge_repertoires.py"
+
+
+rule share_clones:
+    input:
+        clonotypes=CLONOTYPES,
+        bulk=BULK_CLONES,
+        design="<results>/check_inputs/design.tsv",
+    output:
+        pairs=report(
+            "<results>/share_clones/pairs.tsv",
+            caption="../report/share_clones.rst",
+            category="6 Quality",
+            labels={"Result": "Clones that patients share (table)"},
+        ),
+        clones="<results>/share_clones/clones.tsv",
+    log:
+        "<logs>/share_clones.log",
+    benchmark:
+        "<benchmarks>/share_clones.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(8000),
+    params:
+        settings=lookup("share_clones", within=config),
+        code=code_of("share_clones"),
+    script:
+        "../../scripts/share_clones.py"

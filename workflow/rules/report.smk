@@ -19,6 +19,10 @@ rule report_cohort:
         metrics=METRICS,
         chain_qc=CHAIN_QC,
         recovery=RECOVERY,
+        endpoints="<results>/measure_endpoints/endpoints.tsv",
+        comparisons=COMPARISONS,
+        safety=SAFETY,
+        mtd=DOSES,
     output:
         html=report(
             "<results>/report_cohort/summary.html",
@@ -200,6 +204,7 @@ rule draw_expansion:
     params:
         settings=lookup("draw_expansion", within=config),
         study=PLAN.study,
+        definition=lookup("define_clonotypes", within=config),
         code=code_of("draw_expansion"),
     script:
         "../../scripts/draw_expansion.py"
@@ -227,6 +232,7 @@ rule draw_values:
     params:
         settings=lookup("draw_values", within=config),
         study=PLAN.study,
+        definition=lookup("define_clonotypes", within=config),
         code=code_of("draw_values"),
     script:
         "../../scripts/draw_values.py"
@@ -587,9 +593,67 @@ rule draw_tracks:
     params:
         settings=lookup("draw_tracks", within=config),
         study=PLAN.study,
+        definition=lookup("define_clonotypes", within=config),
         code=code_of("draw_tracks"),
     script:
         "../../scripts/draw_tracks.py"
+
+
+rule draw_clone_definitions:
+    input:
+        definitions="<results>/sweep_clonotypes/definitions.tsv",
+        samples="<results>/sweep_clonotypes/samples.tsv",
+        contrasts="<results>/sweep_clonotypes/contrasts.tsv",
+    output:
+        figures(
+            "draw_clone_definitions",
+            CLONE_DEFINITIONS,
+            "4 T-cell clones",
+            "Other definitions of a clonotype",
+        ),
+    log:
+        "<logs>/draw_clone_definitions.log",
+    benchmark:
+        "<benchmarks>/draw_clone_definitions.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_clone_definitions", within=config),
+        study=PLAN.study,
+        definition=lookup("define_clonotypes", within=config),
+        code=code_of("draw_clone_definitions"),
+    script:
+        "../../scripts/draw_clone_definitions.py"
+
+
+rule draw_links:
+    input:
+        subsets="<results>/link_clones/subsets.tsv",
+        summary="<results>/measure_transitions/summary.tsv",
+    output:
+        figures(
+            "draw_links",
+            {"subsets": "expanded share by subset", "transitions": "transitions"},
+            "4 T-cell clones",
+            "Clones and subsets",
+        ),
+    log:
+        "<logs>/draw_links.log",
+    benchmark:
+        "<benchmarks>/draw_links.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_links", within=config),
+        study=PLAN.study,
+        definition=lookup("define_clonotypes", within=config),
+        code=code_of("draw_links"),
+    script:
+        "../../scripts/draw_links.py"
 
 
 rule draw_repertoires:
@@ -600,9 +664,12 @@ rule draw_repertoires:
     output:
         figures(
             "draw_repertoires",
-            {"overlap_usage": "all samples"},
+            {
+                "overlap_usage": "overlap and genes of all samples",
+                "gene_usage": "genes and CDR3 lengths by response",
+            },
             "4 T-cell clones",
-            "Overlap and gene usage of bulk repertoires",
+            "Bulk repertoires",
         ),
     log:
         "<logs>/draw_repertoires.log",
@@ -620,10 +687,92 @@ rule draw_repertoires:
         "../../scripts/draw_repertoires.py"
 
 
+rule draw_antigens:
+    input:
+        background="<results>/match_antigens/background.tsv",
+    output:
+        figures(
+            "draw_antigens",
+            {"antigens": "single cells and bulk"},
+            "4 T-cell clones",
+            "Predicted antigens beside chance",
+        ),
+    log:
+        "<logs>/draw_antigens.log",
+    benchmark:
+        "<benchmarks>/draw_antigens.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_antigens", within=config),
+        study=PLAN.study,
+        code=code_of("draw_antigens"),
+    script:
+        "../../scripts/draw_antigens.py"
+
+
+rule draw_bridge:
+    input:
+        subsets="<results>/bridge_repertoires/subsets.tsv",
+        agreement="<results>/bridge_repertoires/agreement.tsv",
+        capture="<results>/bridge_repertoires/capture.tsv",
+        clones="<results>/bridge_repertoires/clones.tsv.gz",
+        design="<results>/check_inputs/design.tsv",
+    output:
+        figures(
+            "draw_bridge",
+            {"frequencies": "frequencies", "subsets": "subsets"},
+            "4 T-cell clones",
+            "Single cells and bulk repertoires",
+        ),
+    log:
+        "<logs>/draw_bridge.log",
+    benchmark:
+        "<benchmarks>/draw_bridge.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_bridge", within=config),
+        study=PLAN.study,
+        code=code_of("draw_bridge"),
+    script:
+        "../../scripts/draw_bridge.py"
+
+
+rule draw_sharing:
+    input:
+        pairs="<results>/share_clones/pairs.tsv",
+    output:
+        figures(
+            "draw_sharing",
+            {"sharing": "all patients"},
+            "6 Quality",
+            "Clones that patients share",
+        ),
+    log:
+        "<logs>/draw_sharing.log",
+    benchmark:
+        "<benchmarks>/draw_sharing.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_sharing", within=config),
+        study=PLAN.study,
+        code=code_of("draw_sharing"),
+    script:
+        "../../scripts/draw_sharing.py"
+
+
 TARGETS = [
     rules.report_cohort.output,
     rules.draw_cohort.output,
-    rules.measure_endpoints.output,
+    CLINICAL_TARGETS,
 ]
 if HAS_GEX:
     TARGETS += [
@@ -643,12 +792,30 @@ if HAS_GEX:
     ]
 if HAS_BULK:
     TARGETS += [rules.draw_repertoires.output, rules.measure_usage.output]
+if HAS_TCR or HAS_BULK:
+    TARGETS += [rules.draw_sharing.output]
+if HAS_TCR and HAS_BULK:
+    TARGETS += [rules.draw_bridge.output]
 if TRACKED:
     TARGETS += [expand(rules.draw_tracks.output, source=TRACKED)]
 if HAS_CELLS:
     TARGETS += [rules.draw_identity.output]
 if HAS_TCR:
-    TARGETS += [rules.draw_clonotypes.output, rules.draw_expansion.output]
+    TARGETS += [
+        rules.draw_clonotypes.output,
+        rules.draw_expansion.output,
+        rules.draw_clone_definitions.output,
+    ]
+if HAS_SIMILAR:
+    TARGETS += [rules.cluster_clonotypes.output]
+if HAS_GEX and HAS_TCR:
+    TARGETS += [rules.check_receptors.output]
+if HAS_GEX and HAS_TCR:
+    TARGETS += [rules.draw_links.output]
+if HAS_TCR or HAS_BULK:
+    TARGETS += [rules.export_airr.output]
+if HAS_ANTIGENS:
+    TARGETS += [rules.draw_antigens.output]
 if CONTRASTS:
     TARGETS += [
         expand(rules.draw_values.output, layer=[n for n in VALUES if n != "signatures"])
