@@ -28,6 +28,8 @@ NULL_COLUMNS = [
     "null_mean_found", "null_mean_corrected", "null_share_any", "note",
 ]  # fmt: skip
 OUTSIDE = "outside the family"
+NOT_MEASURED = "not measured in any patient of the contrast"
+NO_GROUP = "no patient belongs to either group: not recorded, or masked"
 BROAD_PARENTS = {"signatures": ("nk", "nk_adjusted", "t", "t_adjusted")}
 """Layer -> parents whose features form the family by default: sparse subsets, measured in few patients, would leave the
 maximum over all of them without patients in common."""
@@ -199,7 +201,7 @@ def _described(
         reach = find_reach(chosen, kept, seed, settings)
         reason = why_untestable(chosen, kept, reach, settings.alpha)
         if not kept.any():
-            reason = "not measured in any patient of the contrast"
+            reason = NOT_MEASURED if len(kept) else NO_GROUP
         shared = describe_patients(contrast, groups, kept, reach, settings)
         estimates = estimate_features(values.compared[:, at], chosen, kept, seed, settings, bare=bool(reason))
         for place, estimate in zip(map(int, at), estimates, strict=True):

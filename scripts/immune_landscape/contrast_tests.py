@@ -196,7 +196,7 @@ def find_reach(groups: PatientGroups, kept: np.ndarray, seed: int, settings: Con
         Of labels, or of signs for one group.
     """
     count = int(kept.sum())
-    if groups.adjusted and not groups.one_group:
+    if groups.adjusted and not groups.one_group and count:
         inner = groups.take(kept)
         adjusters = adjusting_columns(inner, 0 if inner.baseline is None else inner.baseline.shape[1])
         first = adjusters[:, 0] if adjusters.ndim == 3 else adjusters

@@ -52,6 +52,17 @@ def test_a_patient_without_a_value_is_named_and_left_out_of_that_feature_alone()
     assert len(tables["differences"].query("feature == 'm1'")) == 9
 
 
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_groups_that_are_masked_leave_every_row_without_a_test(adjusted):
+    values, design = cohort()
+    masked = design.assign(response="")
+    tables = compare(values, masked, contrast(adjust_baseline=adjusted))
+    assert set(tables["contrasts"]["status"]) == {"not_testable"}
+    assert tables["contrasts"]["p"].isna().all()
+    assert tables["contrasts"]["note"].str.contains("no patient belongs to either group: not recorded, or masked").all()
+    assert tables["differences"].empty
+
+
 def test_the_family_is_what_the_contrast_declares_for_the_layer():
     values, design = cohort()
     named = compare(values, design, contrast(features={"measures": ["all/m1"]}))
