@@ -175,12 +175,13 @@ def compare_with_chance(
     -----
     The rate of the background varies as a gamma with the mean and variance of the standardised rate (Fay & Feuer 1997,
     doi:10.1002/(SICI)1097-0258(19970415)16:7<791::AID-SIM500>3.0.CO;2-#), the matches of a draw as a binomial given it.
-    The rate of the sample has the Jeffreys beta distribution of a binomial. Receptors are what is drawn, not patients.
+    The rate of the sample has the Jeffreys beta distribution of a binomial, and half an event is added to the gamma as
+    well, so that both tails hold alike. Receptors are what is drawn, not patients.
     """
     given = np.nan_to_num(expected) > 0
     mean, spread = np.where(given, expected, 1.0), np.where(given, variance, 1.0)
     known = given & (mean**2 / spread >= LEAST_MATCHES * (1 - 1e-9))
-    rate = rng.gamma(mean**2 / spread, spread / mean, (draws, len(mean)))
+    rate = rng.gamma(mean**2 / spread + 0.5, spread / mean, (draws, len(mean)))
     by_chance = rng.binomial(clonotypes, np.minimum(rate / clonotypes, 1.0))
     own = clonotypes * rng.beta(observed + 0.5, clonotypes - observed + 0.5, (draws, len(mean)))
     ratio, excess = own / rate, (own - rate) / clonotypes
