@@ -29,6 +29,16 @@ from immune_landscape.simulate_receptors import Repertoire, draw_repertoire
 from immune_landscape.store import whole
 
 TRUTH_CELLS = "truth_cells.tsv.gz"
+STEPS = {
+    "proportions": ("abundances", "effects", "arm_effects", "visit_effects", "patient_sd", "change_sd"),
+    "droplets": (
+        *("cells_per_sample", "median_umis", "doublet_rate"),
+        *("damaged_fraction", "empty_fraction", "donor_nk_fraction"),
+    ),
+    "repertoire": ("expanding_clones", "expansion_fold", "bulk_templates"),
+    "counts": ("effects", "expression_effects", "ambient_fraction", "batch_sd"),
+}
+"""Step of the simulation -> the settings that it takes."""
 
 
 @dataclass(frozen=True)
@@ -152,71 +162,36 @@ def simulate_cohort(
     negative binomial. On the centred log-ratio scale an effect is its log fold less the mean over all types.
     """
     settings = {key: value for key, value in locals().items() if key not in ("design", "seed")}
-    wanted = {name for types in abundances.values() for name in types}
-    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES), wanted=wanted)
-    _check_request(design, biology, [*absent_types, *wanted], [])
-    biology = biology.without(absent_types)
-    _check_request(design, biology, [*effects, *arm_effects, *visit_effects], list(expression_effects))
-    _check_visits(design, treated_visits, bool(effects or arm_effects or visit_effects or expression_effects))
+    biology = _find_biology(design, settings)
     treatment = Treatment(treated_visits, treated_arms)
-    proportions = draw_proportions(
-        design,
-        biology,
-        seed,
-        treatment=treatment,
-        abundances=abundances,
-        effects=effects,
-        arm_effects=arm_effects,
-        visit_effects=visit_effects,
-        patient_sd=patient_sd,
-        change_sd=change_sd,
-    )
-    droplets = draw_droplets(
-        design,
-        proportions,
-        biology,
-        seed,
-        treatment=treatment,
-        cells_per_sample=cells_per_sample,
-        median_umis=median_umis,
-        doublet_rate=doublet_rate,
-        damaged_fraction=damaged_fraction,
-        empty_fraction=empty_fraction,
-        donor_nk_fraction=donor_nk_fraction,
-    )
-    repertoire = draw_repertoire(
-        design,
-        droplets,
-        proportions,
-        biology,
-        seed,
-        treatment=treatment,
-        expanding_clones=expanding_clones,
-        expansion_fold=expansion_fold,
-        bulk_templates=bulk_templates,
-    )
-    counts = draw_counts(
-        design,
-        droplets,
-        list_v_genes(repertoire, droplets, biology, seed),
-        biology,
-        seed,
-        treatment=treatment,
-        effects=effects,
-        expression_effects=expression_effects,
-        ambient_fraction=ambient_fraction,
-        batch_sd=batch_sd,
-    )
+    how = {step: {name: settings[name] for name in names} for step, names in STEPS.items()}
+    proportions = draw_proportions(design, biology, seed, treatment=treatment, **how["proportions"])
+    droplets = draw_droplets(design, proportions, biology, seed, treatment=treatment, **how["droplets"])
+    repertoire = draw_repertoire(design, droplets, proportions, biology, seed, treatment=treatment, **how["repertoire"])
+    v_genes = list_v_genes(repertoire, droplets, biology, seed)
+    counts = draw_counts(design, droplets, v_genes, biology, seed, treatment=treatment, **how["counts"])
     cells = _label_cells(droplets, repertoire)
+    planted = _planted_differences(design, treatment, effects, arm_effects)
     return SimulatedCohort(
         genes=biology.genes["symbol"].to_list(),
         counts=counts,
         contigs={name: list_contigs(name, droplets, repertoire, seed) for name in counts},
         bulk={name: list_rearrangements(name, repertoire, seed) for name in counts},
         cells=cells,
-        truth=_tell_truth(biology, seed, settings, cells, repertoire)
-        | {"planted": _planted_differences(design, treatment, effects, arm_effects)},
+        truth=_tell_truth(biology, seed, settings, cells, repertoire) | {"planted": planted},
     )
+
+
+def _find_biology(design: pd.DataFrame, settings: dict[str, Any]) -> Biology:
+    """Read the cell types of a cohort, and refuse settings that name what is not there."""
+    wanted = {name for types in settings["abundances"].values() for name in types}
+    biology = read_biology(*(RESOURCES / name for name in BIOLOGY_FILES), wanted=wanted)
+    _check_request(design, biology, [*settings["absent_types"], *wanted], [])
+    biology = biology.without(settings["absent_types"])
+    folds = {name for kind in ("effects", "arm_effects", "visit_effects") for name in settings[kind]}
+    _check_request(design, biology, sorted(folds), list(settings["expression_effects"]))
+    _check_visits(design, settings["treated_visits"], bool(folds or settings["expression_effects"]))
+    return biology
 
 
 def _check_request(design: pd.DataFrame, biology: Biology, types: list[str], sets: list[str]) -> None:
