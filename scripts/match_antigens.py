@@ -9,8 +9,7 @@ with running(snakemake) as log:
     from immune_landscape.store import read_table, write_table
 
     given, params = snakemake.input, snakemake.params
-    specs = zip(params.study["antigens"], given.antigens, strict=True)
-    snapshots = [snapshot_of(spec, path) for spec, path in specs]
+    snapshots = [snapshot_of(*named) for named in zip(params.study["antigens"], given.antigens, strict=True)]
     entries, facts = read_snapshots(snapshots, min_score=params.settings["min_score"])
     clones = {name: read_beta_clones(given[name], name) for name in ("tcr", "bulk_tcr") if given.get(name)}
     tables = match_antigens(clones, entries, read_table(given.design), params.seed, **params.settings)

@@ -20,7 +20,8 @@ class Layer:
     table
         Numbers per sample that are compared, under the folder of the results.
     needs
-        What a cohort must hold: kinds of data (``gex``, ``tcr``, ...), or ``visits`` for more than one visit.
+        What a cohort must hold: kinds of data (``gex``, ``tcr``, ...), ``receptors`` for either kind of them,
+        ``visits`` for more than one visit, ``antigens`` for snapshots to look receptors up in.
     lacks
         What a patient without a value lacks.
     interval
@@ -82,6 +83,14 @@ LAYERS = {
         ("tcr", "bulk_tcr"),
         lacks="clones seen both ways",
         interval=RANDOM_DRAWS,
+        exploratory=True,
+    ),
+    "antigens": Layer(
+        "Receptors of known antigen (prediction)",
+        "match_antigens/values.tsv",
+        ("receptors", "antigens"),
+        lacks="matches enough",
+        interval="95 % interval of counting receptors",
         exploratory=True,
     ),
     "signatures": Layer("Signatures", "score_signatures/values.tsv", ("gex",), lacks="cells"),

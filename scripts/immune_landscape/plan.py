@@ -25,6 +25,7 @@ from immune_landscape.further_files import (
 from immune_landscape.layers import LAYERS
 from immune_landscape.schemas import section_names
 
+RECEPTORS = {"tcr", "bulk_tcr"}
 STUDY_KEYS = (
     *("title", "simulated", "visits", "tissues", "labels", "contrasts", "responders", "unblinded", "time_unit"),
 )
@@ -66,7 +67,9 @@ class Plan:
     @property
     def compared(self) -> dict[str, str]:
         """Layers that this cohort compares between patients -> their table, under the folder of the results."""
-        held = {*self.cohort.config["layers"], *(["visits"] if len(self.cohort.config["visits"]) > 1 else [])}
+        config, held = self.cohort.config, set(self.cohort.config["layers"])
+        further = {"visits": len(config["visits"]) > 1, "antigens": config["antigens"], "receptors": held & RECEPTORS}
+        held |= {name for name, there in further.items() if there}
         return {name: layer.table for name, layer in LAYERS.items() if held.issuperset(layer.needs)}
 
     @property
