@@ -74,8 +74,8 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         By name, None or absent for what was not run: ``design`` (required), ``notes``, ``steps``,
         ``contrasts`` (all layers, as merged), ``null``, ``swept`` (definitions of a responder), ``claims``,
         ``expression``, ``agreement``, ``clusters_nk``, ``clusters_t``, ``anchors_nk``, ``anchors_t``, ``identity``,
-        ``donor_cells``, ``metrics``, ``chain_qc``, ``recovery``, ``endpoints``, ``comparisons``, ``safety``, ``mtd``,
-        ``versions``.
+        ``shared_clones``, ``donor_cells``, ``metrics``, ``chain_qc``, ``recovery``, ``endpoints``, ``comparisons``,
+        ``safety``, ``mtd``, ``versions``.
     study
         Facts of the cohort: title, simulated, visits, tissues, labels, contrasts, and alpha and power.
 
@@ -106,7 +106,7 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         section("Planted effects of the simulation", _recovery(tables, study)),
         section("Names of the cells", _labels(tables, study)),
         section("T-cell receptors", _receptors(tables)),
-        section("Identity of the samples", _identity(tables, study)),
+        section("Identity of the samples", _identity(tables)),
         section("Quality control", _quality(tables)),
         section("Notes of the input checks", _notes(tables)),
         section("Definitions", _definitions(study)),
@@ -278,9 +278,9 @@ def _labels(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     return join(parts) if parts else None
 
 
-def _identity(tables: Tables, study: Mapping[str, Any]) -> Html | None:
-    samples = _get(tables, "identity")
-    return None if samples is None else identity_section(samples, _get(tables, "donor_cells"), study)
+def _identity(tables: Tables) -> Html | None:
+    held = [_get(tables, name) for name in ("identity", "donor_cells", "shared_clones")]
+    return None if all(table is None for table in held) else identity_section(*held)
 
 
 def _recovery(tables: Tables, study: Mapping[str, Any]) -> Html | None:

@@ -22,7 +22,9 @@ ANNOTATORS = {
 """Annotator -> what it goes by."""
 
 FLAGGED = "flagged"
-"""Verdict on a sample that may be another patient's."""
+"""Verdict on a sample that may be another patient's, and on patients who share too many clones."""
+
+RECEPTORS = {"tcr": "clones of cells", "bulk_tcr": "clones of bulk repertoires"}
 
 
 def agreement_section(agreement: pd.DataFrame, study: Mapping[str, Any]) -> Html:
@@ -94,27 +96,32 @@ def cluster_section(clusters: pd.DataFrame, anchors: pd.DataFrame, study: Mappin
     )
 
 
-def identity_section(samples: pd.DataFrame, donor_cells: pd.DataFrame | None, study: Mapping[str, Any]) -> Html:
-    """Write which samples may be another patient's, and whether cells of a donor could be told.
+def identity_section(
+    samples: pd.DataFrame | None, donor_cells: pd.DataFrame | None, shared: pd.DataFrame | None
+) -> Html:
+    """Write which samples may be another patient's, or hold another's, and whether cells of a donor could be told.
 
     Parameters
     ----------
     samples
-        Table ``samples`` of `check_identity.check_identity`.
+        Table ``samples`` of `check_identity.check_identity`; None in a cohort without single cells.
     donor_cells
         Its table ``donor_cells``; None where it was not looked for.
-    study
-        Facts of the cohort.
+    shared
+        Table ``pairs`` of `share_clones.share_clones`; None in a cohort without receptors.
 
     Returns
     -------
     Html
-        Counts of verdicts, and one line per sample with an alarm.
+        Counts of verdicts, and one line per sample or pair of patients with an alarm.
     """
-    counts = samples["verdict"].value_counts()
-    lines = [f"{counted(int(count), 'sample')}: {verdict}" for verdict, count in counts.items()]
-    alarms = samples[samples["verdict"] == FLAGGED]
-    lines += [f"{row['sample']}: {row['note']}" for row in alarms.to_dict("records")]
+    lines: list[str] = []
+    if samples is not None:
+        counts = samples["verdict"].value_counts()
+        lines += [f"{counted(int(count), 'sample')}: {verdict}" for verdict, count in counts.items()]
+        alarms = samples[samples["verdict"] == FLAGGED]
+        lines += [f"{row['sample']}: {row['note']}" for row in alarms.to_dict("records")]
+    lines += [] if shared is None else _shared_lines(shared)
     parts: list[Html | None] = [bullets(lines)]
     # A sample has a row for each method: counted together, it would be two samples.
     methods = {} if donor_cells is None else dict(iter(donor_cells.groupby("method", sort=False)["verdict"]))
@@ -124,6 +131,17 @@ def identity_section(samples: pd.DataFrame, donor_cells: pd.DataFrame | None, st
         by = str(method).replace("_", " ")
         parts.append(tag("p", f"Cells of the donor, by {by}: {text}.", class_="small"))
     return join(parts)
+
+
+def _shared_lines(shared: pd.DataFrame) -> list[str]:
+    """Write how many pairs of patients share more clones than they should, and which."""
+    told = []
+    for source, pairs in shared.groupby("source", sort=False):
+        flagged = pairs[pairs["verdict"] == FLAGGED]
+        where = RECEPTORS[str(source)]
+        told.append(f"{len(flagged)} of {counted(len(pairs), 'pair')} of patients share more {where} than expected")
+        told += [f"{row['patient_a']} and {row['patient_b']}: {row['note']}" for row in flagged.to_dict("records")]
+    return told
 
 
 def _anchors_with(anchors: pd.DataFrame, status: str, study: Mapping[str, Any]) -> str:

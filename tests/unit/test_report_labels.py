@@ -80,11 +80,28 @@ def test_agreement_is_a_share_of_the_cells_that_both_name(share, kappa, expected
 def test_flagged_samples_are_named_with_the_reason():
     notes = ["", "male genes, female on the sheet"]
     samples = pd.DataFrame({"sample": ["p1_v1", "p2_v1"], "verdict": ["agrees", "flagged"], "note": notes})
-    text = str(identity_section(samples, None, STUDY))
+    text = str(identity_section(samples, None, None))
     assert "p2_v1: male genes, female on the sheet" in text
     assert "p1_v1" not in text
     methods = ["sex_genes", "genotypes"] * 2
     donors = pd.DataFrame({"method": methods, "verdict": ["cannot be determined", "donor cells found"] * 2})
-    text = str(identity_section(samples, donors, STUDY))
+    text = str(identity_section(samples, donors, None))
     assert "Cells of the donor, by sex genes: 2 samples cannot be determined." in text
     assert "Cells of the donor, by genotypes: 2 samples donor cells found." in text
+
+
+def test_pairs_of_patients_that_share_too_many_clones_are_named():
+    pairs = pd.DataFrame(
+        {
+            "source": ["tcr", "bulk_tcr", "bulk_tcr"],
+            "patient_a": ["p1", "p1", "p1"],
+            "patient_b": ["p2", "p2", "p3"],
+            "verdict": ["as expected", "flagged", "as expected"],
+            "note": ["", "40 shared, up to 3 expected", ""],
+        }
+    )
+    text = str(identity_section(None, None, pairs))
+    assert "0 of 1 pair of patients share more clones of cells than expected" in text
+    assert "1 of 2 pairs of patients share more clones of bulk repertoires than expected" in text
+    assert "p1 and p2: 40 shared, up to 3 expected" in text
+    assert "p3" not in text

@@ -1,4 +1,4 @@
-"""A reference that votes on labels, and cells told apart by genotype, through Snakemake on published data."""
+"""What a cohort may bring of its own, through Snakemake on published data: a reference, genotypes, earlier labels."""
 
 import shutil
 
@@ -13,12 +13,14 @@ from immune_landscape.store import sha256_of
 pytestmark = pytest.mark.slow
 
 LABELS = {"Monocyte": "mono_classical", "B.Cell": "b", "CD4.T.Cell": "cd4_t", "NK.Cell": "nk", "CD8.T.Cell": "cd8_t"}
-WANTED = ("compare_annotators/agreement.tsv", "check_identity/donor_cells.tsv")
+WANTED = ("compare_annotators/agreement.tsv", "check_identity/donor_cells.tsv", "define_labels/cells.tsv.gz")
+EARLIER = 20
+"""Number of the one cluster that all T cells are said to have been in."""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Run pbmc5p with its own published labels as reference, every tenth cell being called a donor's."""
+    """Run pbmc5p with its own published labels as reference, every tenth cell being called a donor's, after a run."""
     folder = tmp_path_factory.mktemp("cohorts") / "pbmc5p"
     shutil.copytree(ROOT / "tests" / "cohorts" / "pbmc5p", folder)
     data = shared_data("pbmc_10x_5p_gex_tcr")
@@ -26,10 +28,13 @@ def run(tmp_path_factory):
     config = yaml.safe_load((folder / "cohort.yaml").read_text(encoding="utf-8"))
     reference = {"file": file.name, "sha256": sha256_of(file), "label_column": "ccRCC_Minor"}
     config |= {"data_root": str(data), "reference": reference | {"labels": LABELS | {"DC": "cdc2", "Macrophage": ""}}}
+    config["earlier_labels"] = "earlier.tsv"
     (folder / "cohort.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     barcodes = anndata.read_h5ad(file, backed="r").obs_names
     origins = [f"HD1_baseline\t{name}\t{'patient' if at % 10 else 'donor'}" for at, name in enumerate(barcodes)]
     (folder / "donor_cells.tsv").write_text("\n".join(["sample\tbarcode\torigin", *origins]) + "\n", encoding="utf-8")
+    earlier = [f"HD1_baseline:{name}\tt\t{EARLIER}" for name in barcodes]
+    (folder / "earlier.tsv").write_text("\n".join(["cell\tbranch\tcluster", *earlier]) + "\n", encoding="utf-8")
     tree = copy_checkout(tmp_path_factory.mktemp("reference") / "checkout")
     return run_snakemake(tree, folder, *(f"results/pbmc5p/{path}" for path in WANTED), "--cores", "2")
 
@@ -50,3 +55,11 @@ def test_genotypes_tell_the_donor_share(run):
     assert len(donors) == 1
     carriers, cells = (int(donors[name].iloc[0]) for name in ("other_carriers", "other_cells"))
     assert carriers / cells == pytest.approx(0.1, abs=0.03)
+
+
+def test_clusters_never_take_a_number_that_meant_other_cells(run):
+    assert run.code == 0, run.text[-3000:]
+    labels = run.table("define_labels/cells.tsv.gz").query("branch in ('nk', 't')")
+    numbers = labels.groupby("branch")["cluster"].agg(lambda held: min(map(int, held)))
+    assert numbers["t"] >= EARLIER
+    assert numbers["nk"] == 0

@@ -44,6 +44,7 @@ CLUSTER_NAMES = {b: f"<results>/name_clusters/{b}.tsv" for b in BRANCHES if HAS_
 ANCHORS = {b: f"<results>/annotate_subsets/{b}.anchors.tsv" for b in CLUSTER_NAMES}
 HAS_CELLS = HAS_GEX or HAS_TCR
 IDENTITY = "<results>/check_identity/samples.tsv" if HAS_CELLS else []
+SHARED_CLONES = "<results>/share_clones/pairs.tsv" if HAS_TCR or HAS_BULK else []
 DONOR_CELLS = "<results>/check_identity/donor_cells.tsv" if HAS_CELLS else []
 STEPS = "<results>/merge_samples/steps.tsv" if HAS_GEX else []
 CLONOTYPES = "<results>/define_clonotypes/clonotypes.tsv.gz" if HAS_TCR else []

@@ -16,6 +16,7 @@ rule report_cohort:
         anchors_t=ANCHORS.get("t", []),
         identity=IDENTITY,
         donor_cells=DONOR_CELLS,
+        shared_clones=SHARED_CLONES,
         metrics=METRICS,
         chain_qc=CHAIN_QC,
         recovery=RECOVERY,
