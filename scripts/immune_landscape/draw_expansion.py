@@ -10,6 +10,7 @@ import pandas as pd
 
 from immune_landscape.display_text import counted, ordered_visits, shown, shown_feature
 from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
+from immune_landscape.layers import OF_SAMPLE
 from immune_landscape.palette import GROUPS, group_styles
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def _draw_overview(
         title=TITLE,
         key=True,
         subtitle=f"{_depth(values)}. {counted(samples, 'sample')} of {counted(patients, 'patient')}.",
-        footer="Bars: 2.5-97.5 % of the random draws, the spread due to subsampling alone, not to patients. "
-        f"{definition}. Counted within a sample.",
+        footer=f"Bars: {OF_SAMPLE}. {definition}. Counted within a sample.",
     )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     visits = ordered_visits(values["visit"], study)

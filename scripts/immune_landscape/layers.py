@@ -44,7 +44,7 @@ class Layer:
 LAYERS = {
     "composition": Layer("Composition", "measure_composition/composition.tsv", ("gex",), lacks="cells"),
     "expansion": Layer(
-        "Single-cell TCR", "measure_expansion/values.tsv", ("tcr",), lacks="receptor cells", interval=RANDOM_DRAWS
+        "Single-cell TCR", "measure_expansion/values.tsv", ("tcr",), lacks="receptor cells", interval=OF_SAMPLE
     ),
     "repertoires": Layer(
         "Bulk TCR", "measure_repertoires/values.tsv", ("bulk_tcr",), lacks="templates", interval=OF_SAMPLE

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from immune_landscape import repertoire_metrics
 from immune_landscape.errors import InputError
-from immune_landscape.repertoire_metrics import INTERVAL, compared_values, diversities, diversity, summarise_draws
+from immune_landscape.repertoire_metrics import (
+    compared_values,
+    diversities,
+    diversity,
+    sampling_interval,
+    thinner_depth,
+)
 from immune_landscape.seeds import seed_of
 
 UNITS = {
@@ -24,6 +30,8 @@ UNITS = {
 
 DIVERSITY_METRICS = ("expanded_share", *repertoire_metrics.METRICS)
 """Metrics that depend on depth and are therefore also given standardised."""
+
+_BOUNDED = np.array([UNITS[name] in repertoire_metrics.BOUNDED for name in DIVERSITY_METRICS])
 
 _BLOCK = 10_000_000
 """Cells times draws held at once."""
@@ -90,8 +98,9 @@ def measure_expansion(
         Scope ``all``, one row per sample and metric (`UNITS`), the depth-dependent ones twice
         (``standardised`` False and True): sample, patient, visit, tissue, response, scope, metric, value,
         low, high, depth (cells), standardised, n_cells (cells behind the row), unit. A standardised value
-        is the mean over the draws, low and high their 2.5 and 97.5 % quantiles: the spread due to
-        subsampling, not to patients. Samples below ``min_cells`` keep their counts and have no values.
+        is the mean over the draws, low and high a 95 % interval for what the sampled repertoire gives at
+        that depth (`repertoire_metrics.sampling_interval`): how sure one sample is, not how patients differ.
+        Samples below ``min_cells`` keep their counts and have no values.
     by_subset
         The same columns, scope a lineage or subset: ``receptor_detection`` (share of its cells with a
         usable receptor, whatever its branch: a rate well above 0 outside branch ``t`` is a sign of
@@ -210,7 +219,7 @@ def _measure_sample(
     names = sorted(scopes["scope"].unique())
     membership = _membership(repertoire.index, scopes, names)
     rng = np.random.default_rng(seed_of(seed, "measure_expansion", sample))
-    drawn = _draw(codes, membership, rng, settings) if _is_measured(len(codes), settings) else None
+    drawn = _draw_twice(codes, membership, rng, settings) if _is_measured(len(codes), settings) else None
     overall = [*_count_rows(sample, codes), *_raw_rows(sample, codes, settings)]
     overall += _standardised_rows(sample, len(codes), drawn, settings)
     return overall, list(_scope_rows(sample, names, codes, membership, drawn, settings))
@@ -236,6 +245,34 @@ class _Draws:
     metrics: np.ndarray
     cells: np.ndarray
     expanded: np.ndarray
+
+    def shares(self, column: int) -> np.ndarray:
+        """Return the expanded share of a scope in each draw that holds cells of it."""
+        cells, expanded = self.cells[:, column], self.expanded[:, column]
+        return expanded[cells > 0] / cells[cells > 0]
+
+
+@dataclass(frozen=True)
+class _Standard:
+    """A repertoire at the common depth: draws of that depth, and those by which their spread is told."""
+
+    at_depth: _Draws
+    thinner: _Draws
+    depth: int
+    total: int
+
+    def bounds(self, value: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return intervals of values, as `repertoire_metrics.sampling_interval` does."""
+        return sampling_interval(value, spread, self.depth, self.total, len(self.at_depth.metrics))
+
+
+def _draw_twice(codes: np.ndarray, membership: np.ndarray, rng: np.random.Generator, settings: _Settings) -> _Standard:
+    """Draw at the common depth, and again thinner where the sample holds hardly more cells."""
+    depth = int(settings.depth or 0)
+    at_depth = _draw(codes, membership, rng, settings)
+    thinner = thinner_depth(depth, len(codes))
+    spread = at_depth if thinner == depth else _draw(codes, membership, rng, replace(settings, depth=thinner))
+    return _Standard(at_depth, spread, depth, len(codes))
 
 
 def _draw(codes: np.ndarray, membership: np.ndarray, rng: np.random.Generator, settings: _Settings) -> _Draws:
@@ -283,9 +320,13 @@ def _raw_rows(sample: str, codes: np.ndarray, settings: _Settings) -> Iterator[t
         yield sample, "all", metric, value, np.nan, np.nan, n_cells, False, n_cells
 
 
-def _standardised_rows(sample: str, n_cells: int, drawn: _Draws | None, settings: _Settings) -> Iterator[tuple]:
+def _standardised_rows(sample: str, n_cells: int, drawn: _Standard | None, settings: _Settings) -> Iterator[tuple]:
     blank = np.full(len(DIVERSITY_METRICS), np.nan)
-    summary = (blank, blank, blank) if drawn is None else summarise_draws(drawn.metrics)
+    summary = (blank, blank, blank)
+    if drawn is not None:
+        value = drawn.at_depth.metrics.mean(axis=0)
+        low, high = drawn.bounds(value, drawn.thinner.metrics.std(axis=0, ddof=1))
+        summary = (value, np.maximum(low, 0.0), np.where(_BOUNDED, np.minimum(high, 1.0), high))
     for metric, value, low, high in zip(DIVERSITY_METRICS, *summary, strict=True):
         yield sample, "all", metric, value, low, high, settings.depth, True, n_cells
 
@@ -295,7 +336,7 @@ def _scope_rows(
     names: list[str],
     codes: np.ndarray,
     membership: np.ndarray,
-    drawn: _Draws | None,
+    drawn: _Standard | None,
     settings: _Settings,
 ) -> Iterator[tuple]:
     is_expanded = np.bincount(codes)[codes] >= settings.expanded_from if len(codes) else np.zeros(0, dtype=bool)
@@ -309,14 +350,15 @@ def _scope_rows(
         yield sample, scope, "expanded_share", value, low, high, settings.depth, True, n_cells
 
 
-def _share_of_draws(drawn: _Draws | None, column: int) -> tuple[float, float, float]:
+def _share_of_draws(drawn: _Standard | None, column: int) -> tuple[float, float, float]:
     """Pool the draws before dividing: a subset may hold few cells in each, and their ratios are unsteady."""
-    if drawn is None or not drawn.cells[:, column].any():
+    if drawn is None or not drawn.at_depth.cells[:, column].any():
         return np.nan, np.nan, np.nan
-    cells, expanded = drawn.cells[:, column], drawn.expanded[:, column]
-    shares = expanded[cells > 0] / cells[cells > 0]
-    low, high = np.quantile(shares, INTERVAL)
-    return expanded.sum() / cells.sum(), low, high
+    value = drawn.at_depth.expanded[:, column].sum() / drawn.at_depth.cells[:, column].sum()
+    shares = drawn.thinner.shares(column)
+    spread = shares.std(ddof=1) if len(shares) > 1 else np.nan
+    low, high = (float(bound[0]) for bound in drawn.bounds(np.array([value]), np.array([spread])))
+    return value, max(low, 0.0), min(high, 1.0)
 
 
 def _tidy(rows: list[tuple], design: pd.DataFrame) -> pd.DataFrame:

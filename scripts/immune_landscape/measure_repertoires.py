@@ -6,11 +6,19 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from immune_landscape.errors import InputError
 from immune_landscape.repertoire_draws import draw_sizes
-from immune_landscape.repertoire_metrics import INTERVAL, METRICS, UNITS, compared_values, diversities, diversity
+from immune_landscape.repertoire_metrics import (
+    BOUNDED,
+    METRICS,
+    UNITS,
+    compared_values,
+    diversities,
+    diversity,
+    sampling_interval,
+    thinner_depth,
+)
 from immune_landscape.sample_coverage import coverage_of, depth_for
 from immune_landscape.seeds import seed_of
 
@@ -98,9 +106,7 @@ def measure_repertoires(
 
 
 _NOTHING = np.zeros(0, dtype=np.int64)
-_BOUNDED = np.array([unit in ("fraction", "index", "fraction of clonotypes") for unit in UNITS.values()])
-_THINNED = 0.8
-"""Share of its templates that a sample keeps at most where the spread of subsets is measured."""
+_BOUNDED = np.array([unit in BOUNDED for unit in UNITS.values()])
 _HELD = 20_000_000
 """Clonotypes times draws that are drawn at once."""
 _BLOCK = 30_000
@@ -147,23 +153,14 @@ def standardise(
     tuple of numpy.ndarray
         (metrics,) mean over subsets of that depth, and the bounds of a 95 % interval for what the sampled repertoire
         gives at that depth in the mean.
-
-    Notes
-    -----
-    The mean over subsets of d of n templates is a U-statistic, close to normal: its variance is at most d / n of that
-    of a fresh sample of d templates, and all of it at d = n (Hoeffding 1948, doi:10.1214/aoms/1177730196). Subsets of
-    one sample vary less than fresh samples do, by the correction 1 - d / n for a finite population, so that their
-    variance is divided by it; where d is nearly n, that of somewhat smaller subsets. What the mean over few subsets
-    errs is added.
     """
     total = int(counts.sum())
     drawn = _measure_draws(counts, depth, draws if depth < total else 1, rng)
     value = drawn.mean(axis=0)
-    thinned = min(depth, max(1, int(_THINNED * total)))
+    thinned = thinner_depth(depth, total)
     if thinned < depth:
         drawn = _measure_draws(counts, thinned, draws, rng)
-    scale = np.sqrt(depth / total / (1 - thinned / total) + (depth < total) / draws)
-    low, high = value + scale * drawn.std(axis=0, ddof=1) * np.asarray(norm.ppf(INTERVAL))[:, None]
+    low, high = sampling_interval(value, drawn.std(axis=0, ddof=1), depth, total, draws)
     return value, np.maximum(low, 0.0), np.where(_BOUNDED, np.minimum(high, 1.0), high)
 
 

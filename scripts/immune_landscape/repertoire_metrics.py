@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from immune_landscape.value_tables import VALUE_COLUMNS
 
@@ -61,6 +62,9 @@ Richness is ``hill_0`` and inverse Simpson ``hill_2``. ``d50`` is the fewest clo
 as immunarch and scRepertoire give it, ``d50_share`` the same as a share of all clonotypes, as scirpy does in percent.
 """
 
+BOUNDED = ("fraction", "index", "fraction of clonotypes")
+"""Units of values that are 1 at most."""
+
 METRICS = tuple(UNITS)
 LOG_HILL_2 = "log Hill 2"
 """Unit of Gini-Simpson as it is compared."""
@@ -72,6 +76,8 @@ INTERVAL = (0.025, 0.975)
 _SWAPS_PER_CLONE = 5
 _MOST_TEMPLATES = 20_000_000
 _BLOCK = 20_000_000
+_THINNED = 0.8
+"""Share of its templates that a sample keeps at most where the spread of subsets is measured."""
 
 
 def diversity(counts: np.ndarray) -> dict[str, float]:
@@ -230,6 +236,48 @@ def draw_counts(counts: np.ndarray, depth: int, draws: int, rng: np.random.Gener
     for start in range(0, draws, block):
         size = min(block, draws - start)
         yield from rng.multivariate_hypergeometric(counts, depth, size, method=method)
+
+
+def thinner_depth(depth: int, total: int) -> int:
+    """Return the size of the subsets that tell the spread at a depth: those of nearly all vary too little."""
+    return min(depth, max(1, int(_THINNED * total)))
+
+
+def sampling_interval(
+    value: np.ndarray, spread: np.ndarray, depth: int, total: int, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a 95 % interval for what the sampled repertoire gives at a depth in the mean.
+
+    Parameters
+    ----------
+    value
+        (metrics,) means over subsets of that depth.
+    spread
+        (metrics,) standard deviations over subsets of `thinner_depth`.
+    depth
+        Templates or cells of a subset.
+    total
+        Templates or cells of the sample.
+    draws
+        Subsets that the value is the mean of.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Two bounds of each metric.
+
+    Notes
+    -----
+    The mean over subsets of d of n templates is a U-statistic, close to normal: its variance is at most d / n of that
+    of a fresh sample of d templates, and all of it at d = n (Hoeffding 1948, doi:10.1214/aoms/1177730196). Subsets of
+    one sample vary less than fresh samples do, by the correction 1 - d / n for a finite population, so that their
+    variance is divided by it; where d is nearly n, that of somewhat smaller subsets. What the mean over few subsets
+    errs is added.
+    """
+    thinned = thinner_depth(depth, total)
+    scale = np.sqrt(depth / total / (1 - thinned / total) + (depth < total) / draws)
+    low, high = value + scale * spread * np.asarray(norm.ppf(INTERVAL))[:, None]
+    return low, high
 
 
 def summarise_draws(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ from scipy import stats
 
 from immune_landscape.errors import InputError
 from immune_landscape.measure_expansion import COLUMNS, DIVERSITY_METRICS, expanded_share, measure_expansion
-from immune_landscape.repertoire_metrics import diversity
+from immune_landscape.measure_repertoires import standardise
+from immune_landscape.repertoire_metrics import METRICS, diversity
 from immune_landscape.value_tables import VALUE_COLUMNS
 
 SETTINGS = {
@@ -86,7 +87,7 @@ def test_standardised_values_equal_the_exact_expectation():
     assert found["gini_simpson"] == pytest.approx((1 - 1 / 60) * (1 - identical_pairs), rel=0.005)
 
 
-def test_draw_interval_encloses_the_value_and_closes_at_full_depth():
+def test_the_interval_encloses_the_value_and_is_open_at_full_depth():
     data = clonotype_table(a1=UNEVEN, a2=[3] * 20)
     table, _, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **SETTINGS)
     drawn = table[table["standardised"] & table["value"].notna()]
@@ -96,10 +97,24 @@ def test_draw_interval_encloses_the_value_and_closes_at_full_depth():
     full = table[table["standardised"] & (table["sample"] == "a2")].set_index("metric")
     raw = values_of(table, "a2", standardised=False)
     for metric in DIVERSITY_METRICS:
-        spread = full.loc[metric, ["low", "value", "high"]].astype(float).tolist()
-        assert spread == pytest.approx([raw[metric]] * 3, nan_ok=True)
-    wide = drawn[drawn["sample"] == "a1"].set_index("metric")
-    assert (wide.loc["hill_0", "high"] - wide.loc["hill_0", "low"]) > 1
+        assert full.loc[metric, "value"] == pytest.approx(raw[metric], nan_ok=True)
+    # All its cells are counted, and yet another tube of that blood would hold others.
+    for sample in ("a1", "a2"):
+        wide = drawn[drawn["sample"] == sample].set_index("metric")
+        assert (wide.loc["hill_0", "high"] - wide.loc["hill_0", "low"]) > 1
+
+
+def test_intervals_are_those_of_bulk_repertoires_of_the_same_counts():
+    data = clonotype_table(a1=UNEVEN * 3, a2=UNEVEN)
+    settings = {**SETTINGS, "draws": 400}
+    table, _, _ = measure_expansion(data, None, design_table("a1", "a2"), 0, **settings)
+    for sample, counts in (("a1", UNEVEN * 3), ("a2", UNEVEN)):
+        own = table[table["standardised"] & (table["sample"] == sample)].set_index("metric")
+        value, low, high = standardise(np.array(counts), sum(UNEVEN), 400, np.random.default_rng(1))
+        place = METRICS.index("hill_1")
+        assert own.loc["hill_1", "value"] == pytest.approx(value[place], rel=0.02)
+        width = own.loc["hill_1", "high"] - own.loc["hill_1", "low"]
+        assert width == pytest.approx(high[place] - low[place], rel=0.2)
 
 
 def test_depth_standardisation_removes_what_depth_alone_makes():
