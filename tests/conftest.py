@@ -1,17 +1,44 @@
 """Fixtures that tests of several folders share."""
 
+import os
+import pickle
+import time
+
 import pytest
 from workflow.runs import Run, copy_checkout, run_snakemake, write_tiny
 
 pytest_plugins = ["science.rows"]
 
+LONGEST_RUN = 1800
+"""Seconds after which another worker's run is given up."""
+
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Run:
-    """Return a finished run of a tiny simulated cohort, in a checkout of its own."""
-    tree = copy_checkout(tmp_path_factory.mktemp("tiny") / "checkout")
+    """Return a finished run of a tiny simulated cohort, in a checkout of its own, made once for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
+    done = folder / "run.pickle"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return _await(done)
+    tree = copy_checkout(folder / "checkout")
     cohort = write_tiny(tree / "config" / "cohorts" / "tiny")
-    return run_snakemake(tree, str(cohort.relative_to(tree)), "--cores", "2")
+    run = run_snakemake(tree, str(cohort.relative_to(tree)), "--cores", "2")
+    done.with_suffix(".part").write_bytes(pickle.dumps(run))
+    done.with_suffix(".part").rename(done)
+    return run
+
+
+def _await(done) -> Run:
+    """Return the run of the worker that came first, once it has ended."""
+    start = time.monotonic()
+    while not done.exists():
+        if time.monotonic() - start > LONGEST_RUN:
+            raise TimeoutError(f"no other worker wrote {done}")
+        time.sleep(1)
+    return pickle.loads(done.read_bytes())
 
 
 @pytest.fixture(scope="session")
