@@ -31,7 +31,7 @@ UNITS = {
     "expression_null": "patients, labels permuted",
     "hazards": "patients, time to event",
     "measure_endpoints": "patients, share with response",
-    "measure_repertoires": "no test: interval of a number of one sample",
+    "repertoire_metrics": "no test: interval of a number of one sample",
     "merge_contrasts": "no test: corrects p values of patients",
     "mixed_models": "samples, with patients as random intercepts",
     "model_composition": "samples, with patients as blocks",
