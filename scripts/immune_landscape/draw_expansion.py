@@ -12,6 +12,7 @@ from immune_landscape.display_text import counted, ordered_visits, shown, shown_
 from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
 from immune_landscape.layers import OF_SAMPLE
 from immune_landscape.palette import GROUPS, group_styles
+from immune_landscape.panels import label_groups, patient_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def _draw_overview(
         axes.set_title(shown_feature(study, "expansion", metric), fontsize=8.5)
     for axes in panels[len(wanted) :]:
         axes.set_axis_off()
-    _label_groups(panels[0], values, study)
+    label_groups(panels[0], values, study)
     draw_key(figure, list(panels[:1]))
     return figure
 
@@ -99,34 +100,7 @@ def _draw_visits(axes: Axes, values: pd.DataFrame, visits: list[str], study: Map
         table = table.assign(at=table["visit"].map(place) + shift[group]).sort_values("at")
         style = styles[group]
         axes.vlines(table["at"], table["low"], table["high"], color=style.colour, linewidth=0.8, alpha=0.5)
-        axes.plot(
-            table["at"],
-            table["value"],
-            style.linestyle,
-            marker=style.marker,
-            color=style.colour,
-            markersize=3.6,
-            linewidth=0.9,
-            alpha=0.75,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            gid=f"patient:{patient}",
-        )
+        patient_line(axes, table["at"], table["value"], style, str(patient))
     axes.set_xticks(range(len(visits)), [shown(study, visit).replace(" ", "\n", 1)[:24] for visit in visits])
     axes.set_xlim(-0.5, len(visits) - 0.5)
     axes.grid(axis="y")
-
-
-def _label_groups(axes: Axes, values: pd.DataFrame, study: Mapping[str, Any]) -> None:
-    counts = values.assign(response=values["response"].fillna("")).groupby("response")["patient"].nunique()
-    styles = group_styles(group for group in GROUPS if group in counts)
-    for name, style in styles.items():
-        axes.plot(
-            [],
-            [],
-            style.linestyle,
-            marker=style.marker,
-            color=style.colour,
-            label=f"{shown(study, name)} n = {counts[name]}",
-            markersize=4,
-        )

@@ -12,6 +12,7 @@ from immune_landscape.clone_cells import is_closed
 from immune_landscape.display_text import clip_text, counted, ordered_visits, shown
 from immune_landscape.figures import draw_key, empty_figure, new_figure, styled
 from immune_landscape.palette import GROUPS, MUTED, WARNING, group_styles, text_on
+from immune_landscape.panels import label_groups, patient_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def _draw_subsets(
     for axes in panels[::columns]:
         axes.set_ylabel("% expanded")
     panels[0].set_ylim(bottom=0)
-    _label_groups(panels[0], values, study)
+    label_groups(panels[0], values, study)
     draw_key(figure, [panels[0]])
     return figure
 
@@ -132,19 +133,7 @@ def _draw_panel(axes: Axes, values: pd.DataFrame, levels: list[tuple[str, str]],
         at = [place[level] + shift[group] for level in zip(table["tissue"], table["visit"], strict=True)]
         ordered = table.assign(at=at).sort_values("at")
         style = styles[group]
-        axes.plot(
-            ordered["at"],
-            100 * ordered[NUMBER],
-            style.linestyle,
-            marker=style.marker,
-            color=style.colour,
-            markersize=3.6,
-            linewidth=0.9,
-            alpha=0.75,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            gid=f"patient:{patient}",
-        )
+        patient_line(axes, ordered["at"], 100 * ordered[NUMBER], style, str(patient))
     subset, invariant = str(values["subset"].iloc[0]), float(values["invariant_share"].mean())
     axes.set_title(_marked(study, subset, invariant), fontsize=8.5)
     axes.set_xticks(range(len(levels)), [_level_name(level, levels, study) for level in levels])
@@ -167,13 +156,6 @@ def _level_name(level: tuple[str, str], levels: list[tuple[str, str]], study: Ma
     several = [len({each[part] for each in levels}) > 1 for part in (0, 1)]
     parts = [shown(study, name) for name, apart in zip(level, several, strict=True) if apart]
     return "\n".join(clip_text(part, 13) for part in parts or [shown(study, level[1])])
-
-
-def _label_groups(axes: Axes, values: pd.DataFrame, study: Mapping[str, Any]) -> None:
-    counts = values.assign(response=values["response"].fillna("")).groupby("response")["patient"].nunique()
-    for name, style in group_styles(group for group in GROUPS if group in counts).items():
-        label = f"{shown(study, name)} n = {counts[name]}"
-        axes.plot([], [], style.linestyle, marker=style.marker, color=style.colour, label=label, markersize=4)
 
 
 def _draw_transitions(summary: pd.DataFrame, definition: str, study: Mapping[str, Any], min_patients: int) -> Figure:

@@ -48,12 +48,6 @@ def find_reference(cohort: Cohort) -> str:
     return str(_root(cohort) / named["file"]) if named else ""
 
 
-def missing_reference(cohort: Cohort) -> bool:
-    """Return whether cohort.yaml names a reference whose file is not there."""
-    path = find_reference(cohort)
-    return bool(path) and not Path(path).exists()
-
-
 def find_antigens(cohort: Cohort) -> list[str]:
     """Return the files of the snapshots of receptors with known antigens that cohort.yaml names.
 
@@ -87,15 +81,10 @@ def find_earlier(cohort: Cohort) -> str:
     return str(cohort.folder / named) if named else ""
 
 
-def missing_antigens(cohort: Cohort) -> bool:
-    """Return whether cohort.yaml names a snapshot whose file is not there."""
-    return not all(Path(path).exists() for path in find_antigens(cohort))
-
-
-def missing_earlier(cohort: Cohort) -> bool:
-    """Return whether cohort.yaml names labels of an earlier run that are not there."""
-    path = find_earlier(cohort)
-    return bool(path) and not Path(path).exists()
+def lacks_files(cohort: Cohort) -> bool:
+    """Return whether cohort.yaml names a reference, a snapshot or earlier labels whose file is not there."""
+    named = [find_reference(cohort), *find_antigens(cohort), find_earlier(cohort)]
+    return any(path and not Path(path).exists() for path in named)
 
 
 def further_problems(cohort: Cohort) -> list[Problem]:

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape.display_text import clip_text, format_effect, format_p, patients_of, reach_of, shown
-from immune_landscape.palette import FAINT, INK, MUTED, GroupStyle, text_on
+from immune_landscape.palette import FAINT, GROUPS, INK, MUTED, GroupStyle, group_styles, text_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 GAP = 2.5
 """Distance between groups in units of the distance between visits."""
@@ -73,9 +74,20 @@ def paired_patients(
     axes.grid(axis="y")
 
 
-def _draw_patient(axes: Axes, row: Mapping[Any, Any], places: np.ndarray, style: GroupStyle, intervals: bool) -> None:
-    names = ("before", "after")[: len(places)]
-    heights = [row[name] for name in names]
+def patient_line(axes: Axes, places: ArrayLike, heights: ArrayLike, style: GroupStyle, patient: str) -> None:
+    """Draw the samples of a patient as points of its group, joined by a line.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    places, heights
+        (samples,) places, and values in units of the axis.
+    style
+        Style of the patient's group.
+    patient
+        Id, by which the line is known in an SVG.
+    """
     axes.plot(
         places,
         heights,
@@ -87,8 +99,32 @@ def _draw_patient(axes: Axes, row: Mapping[Any, Any], places: np.ndarray, style:
         alpha=0.75,
         markeredgecolor="white",
         markeredgewidth=0.4,
-        gid=f"patient:{row['patient']}",
+        gid=f"patient:{patient}",
     )
+
+
+def label_groups(axes: Axes, values: pd.DataFrame, study: Mapping[str, Any]) -> None:
+    """Give an axes the key of its groups: name and patients of each.
+
+    Parameters
+    ----------
+    axes
+        Where nothing but the key's handles is added.
+    values
+        One row per patient and number: ``patient``, ``response``.
+    study
+        Facts of the cohort.
+    """
+    counts = values.assign(response=values["response"].fillna("")).groupby("response")["patient"].nunique()
+    for name, style in group_styles(group for group in GROUPS if group in counts).items():
+        label = f"{shown(study, name)} n = {counts[name]}"
+        axes.plot([], [], style.linestyle, marker=style.marker, color=style.colour, label=label, markersize=4)
+
+
+def _draw_patient(axes: Axes, row: Mapping[Any, Any], places: np.ndarray, style: GroupStyle, intervals: bool) -> None:
+    names = ("before", "after")[: len(places)]
+    heights = [row[name] for name in names]
+    patient_line(axes, places, heights, style, str(row["patient"]))
     if not intervals:
         return
     for place, name in zip(places, names, strict=True):

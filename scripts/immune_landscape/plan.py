@@ -18,9 +18,7 @@ from immune_landscape.further_files import (
     find_earlier,
     find_origins,
     find_reference,
-    missing_antigens,
-    missing_earlier,
-    missing_reference,
+    lacks_files,
 )
 from immune_landscape.layers import LAYERS
 from immune_landscape.schemas import section_names
@@ -167,7 +165,7 @@ def make_plan(base: Mapping[str, Any], overrides: Mapping[str, Any], *, results:
     root = f"{results}/{name}/simulate_cohort" if simulated else None
     if simulated:
         cohort, problems = examine_cohort(folder, overrides, base=base, data_root=root)
-    if problems or cohort is None or missing_reference(cohort) or missing_antigens(cohort) or missing_earlier(cohort):
+    if problems or cohort is None or lacks_files(cohort):
         # Look into the data files as well, so that one pass tells everything.
         raise ProblemsError(problems_of(folder, overrides, root, base=base))
     if untestable := stopping_contrasts(cohort):

@@ -79,7 +79,8 @@ def test_bars_are_the_intervals_of_the_measurement_and_explained(tables, drawn):
     spans = [segment for part in panels_of(figure)[0].collections for segment in part.get_segments()]
     rows = differences[(differences["contrast"] == "response_change") & (differences["feature"] == "expanded_share")]
     assert sorted(segment[0][1] for segment in spans) == pytest.approx(sorted([*rows.before_low, *rows.after_low]))
-    assert "subsampling alone" in words_of(figure)
+    assert "how sure one sample is" in words_of(figure)
+    assert "subsampling alone" in words_of(draw_change(*tables, layer="bridge"))
     assert "counting events alone" in words_of(draw_change(*tables, layer="populations"))
     bounds = ["before_low", "before_high", "after_low", "after_high"]
     without = draw_change(differences.assign(**dict.fromkeys(bounds, np.nan)), contrasts)

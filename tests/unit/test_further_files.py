@@ -13,9 +13,7 @@ from immune_landscape.further_files import (
     find_origins,
     find_reference,
     further_problems,
-    missing_antigens,
-    missing_earlier,
-    missing_reference,
+    lacks_files,
 )
 from immune_landscape.plan import make_plan
 
@@ -27,9 +25,8 @@ def test_a_cohort_without_further_files_has_no_problem_with_them(tmp_path):
     cohort = read_cohort(write_cohort(tmp_path / "c"))
     assert find_origins(cohort) == ""
     assert find_reference(cohort) == ""
-    assert not missing_reference(cohort)
     assert find_antigens(cohort) == []
-    assert not missing_antigens(cohort)
+    assert not lacks_files(cohort)
     assert further_problems(cohort) == []
 
 
@@ -68,7 +65,7 @@ def test_a_reference_with_another_checksum_is_never_opened(tmp_path):
 
 def test_a_snapshot_of_antigens_that_is_not_there_stops_the_plan(tmp_path):
     folder = write_cohort(tmp_path / "c", yaml=SOUND_YAML + ANTIGENS)
-    assert missing_antigens(read_cohort(folder))
+    assert lacks_files(read_cohort(folder))
     with pytest.raises(ProblemsError) as caught:
         make_plan({"cohort": str(folder)}, {})
     assert any(problem.column == "antigens[0].file" and problem.line == 5 for problem in caught.value.problems)
@@ -93,7 +90,7 @@ def test_labels_of_an_earlier_run_must_be_such(tmp_path, text, told):
     [problem] = further_problems(read_cohort(folder))
     assert (problem.column, problem.line) == ("earlier_labels", 5)
     assert told in problem.message
-    assert missing_earlier(read_cohort(folder)) == (text is None)
+    assert lacks_files(read_cohort(folder)) == (text is None)
 
 
 def test_sound_labels_of_an_earlier_run_have_no_problem(tmp_path):
