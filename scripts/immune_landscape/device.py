@@ -1,0 +1,174 @@
+"""The one boundary between stages and devices: which heavy step runs where, and how long it took."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, wraps
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from immune_landscape.errors import InputError
+
+LOG = logging.getLogger("immune_landscape")
+
+Device = Literal["cpu", "gpu"]
+
+STEPS = (
+    "cell_metrics",
+    "score_doublets",
+    "normalise",
+    "choose_genes",
+    "principal_components",
+    "integrate",
+    "nearest_neighbours",
+    "fuzzy_graph",
+    "communities",
+    "layout",
+    "rank_markers",
+)
+"""Heavy steps: functions of these names, with the same signatures, are in `steps_cpu` and `steps_gpu`."""
+
+GPU_LIBRARIES = ("cupy", "rapids_singlecell")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where the heavy steps of a run are to be done.
+
+    Attributes
+    ----------
+    requested
+        ``auto``, ``cpu`` or ``gpu``.
+    of_steps
+        The same for single steps, which then differ from the rest.
+    """
+
+    requested: str = "cpu"
+    of_steps: Mapping[str, str] = field(default_factory=dict)
+
+    def step(self, name: str) -> Callable[..., Any]:
+        """Return the function of a step on the device that the run asks for.
+
+        Parameters
+        ----------
+        name
+            One of `STEPS`.
+
+        Returns
+        -------
+        callable
+            As `step` returns.
+
+        Raises
+        ------
+        InputError
+            As `choose_device` does.
+        """
+        return step(name, choose_device(self.of_steps.get(name, self.requested), name))
+
+
+CPU = Devices()
+
+
+def choose_device(requested: str, step: str) -> Device:
+    """Tell on which device a step runs.
+
+    Parameters
+    ----------
+    requested
+        ``auto`` takes a GPU when one answers, else the CPU, and says so in the log; ``cpu``; ``gpu``.
+    step
+        One of `STEPS`.
+
+    Returns
+    -------
+    str
+        ``cpu`` or ``gpu``.
+
+    Raises
+    ------
+    InputError
+        When a GPU is asked for and none answers.
+    """
+    if requested == "cpu":
+        return "cpu"
+    missing = gpu_problem()
+    if not missing:
+        return "gpu"
+    if requested == "gpu":
+        raise InputError(f"{step} is to run on a GPU (device: gpu), but {missing}; device: auto would use the CPU")
+    LOG.info("%s runs on the CPU: %s", step, missing)
+    return "cpu"
+
+
+@cache
+def gpu_problem() -> str:
+    """Tell why no GPU can be used.
+
+    Returns
+    -------
+    str
+        One clause; empty when a GPU answers.
+    """
+    absent = [name for name in GPU_LIBRARIES if find_spec(name) is None]
+    if absent:
+        return f"{' and '.join(absent)} cannot be imported (docs/gpu.md tells how to make the environment)"
+    import cupy
+
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"no GPU answers ({error})"
+    return "" if count else "no GPU is there"
+
+
+def step(name: str, device: Device) -> Callable[..., Any]:
+    """Return the function of a step on a device; a call tells the log where it ran and how long.
+
+    Parameters
+    ----------
+    name
+        One of `STEPS`.
+    device
+        ``cpu`` or ``gpu``.
+
+    Returns
+    -------
+    callable
+        The function of that name in `steps_cpu` or `steps_gpu`.
+
+    Raises
+    ------
+    KeyError
+        When there is no such step.
+    """
+    if name not in STEPS:
+        raise KeyError(name)
+    function = getattr(import_module(f"immune_landscape.steps_{device}"), name)
+
+    @wraps(function)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        """Call the step, and log device and seconds."""
+        start, work = time.perf_counter(), time.process_time()
+        result = function(*args, **kwargs)
+        wall, busy = time.perf_counter() - start, time.process_time() - work
+        LOG.info("%s on %s: %.2f s (%.2f s of CPU)", name, device, wall, busy)
+        return result
+
+    return timed
+
+
+def allowed_threads() -> int:
+    """Return how many threads a step may use: what the rule was given (`job.running`), else 1.
+
+    Returns
+    -------
+    int
+        1 or more.
+    """
+    return max(1, int(os.environ.get("NUMBA_NUM_THREADS", "1")))
