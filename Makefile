@@ -7,10 +7,10 @@ PYTHON := $(shell sh envs/find_python.sh)
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run cohorts test unit science lint lock clean
+.PHONY: help run cohorts test unit science bench bench-large lint lock clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-11s %s\n", $$1, $$2}'
 
 run: $(VENV)/cpu.done ## run the workflow on COHORT (the demo unless given) and print where its report lies
 	$(BIN)/snakemake --cores $(CORES) --config cohort=$(COHORT)
@@ -27,6 +27,15 @@ unit: $(VENV)/dev.done ## the unit and fault tests alone
 
 science: $(VENV)/dev.done ## simulations and published values in full: a table, and results/science.json
 	$(BIN)/python -m pytest $(PYTEST) tests/science --science-full --science-json=results/science.json
+
+BENCH := benchmarks/results
+bench: $(VENV)/cpu.done ## time the heavy steps beside plain scanpy and brisc, 20,000 and 100,000 cells: JSON, figures, README
+	$(BIN)/python benchmarks/time_core.py $(BENCH) 20000 100000
+	$(BIN)/python benchmarks/show_core.py $(BENCH) README.md
+
+bench-large: $(VENV)/cpu.done ## the same for 300,000 and 1,000,000 cells; after `make bench`, on 40 GB of free disk
+	$(BIN)/python benchmarks/time_core.py $(BENCH) 300000 1000000
+	$(BIN)/python benchmarks/show_core.py $(BENCH) README.md
 
 lint: $(VENV)/dev.done
 	$(BIN)/ruff check .

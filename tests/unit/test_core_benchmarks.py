@@ -1,0 +1,130 @@
+"""The benchmark of the heavy steps: what it writes, and that the README says the same."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+RESULTS = BENCHMARKS / "results"
+PROMISED = {"cells", "peak_gib", "ari_core", "auc_core", "steps", "totals", "machine", "command", "skipped"}
+PROMISED_BESIDE_PLAIN = {"time_ratio", "time_ratio_ties", "peak_ratio", "ari_plain", "auc_plain"}
+
+
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Make the scripts of the benchmarks importable."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield
+    for name in ("time_core", "show_core", "step_meter", "simulate_counts", "brisc_recipe"):
+        sys.modules.pop(name, None)
+
+
+def made_rows(factor, peak, ari, *, ties=True):
+    """Return the steps of a run: reading, doublets, clusters, markers."""
+    rows = [
+        {"step": "read", "wall": 1.0 * factor, "cpu": 1.0 * factor, "peak_mib": peak / 2},
+        {"step": "doublets", "wall": 4.0 * factor, "cpu": 8.0 * factor, "peak_mib": peak, "auc": 0.95},
+        {"step": "leiden", "wall": 1.0 * factor, "cpu": 1.0 * factor, "peak_mib": 100.0, "ari": ari, "clusters": 12},
+        {"step": "markers", "wall": 2.0 * factor, "cpu": 2.0 * factor, "peak_mib": 100.0},
+    ]
+    tied = [{"step": "markers_ties", "wall": 10.0 * factor, "cpu": 10.0 * factor, "peak_mib": 100.0}]
+    return rows + (tied if ties else [])
+
+
+def test_ratios_are_of_totals_with_one_ranking_of_markers(benchmarks):
+    from time_core import summarise
+
+    core = [made_rows(0.1, 1000.0, 0.99, ties=False), made_rows(0.3, 1200.0, 0.99, ties=False)]
+    found = summarise({"core": core, "plain": [made_rows(1.0, 4800.0, 0.98)]})
+    assert found["totals"]["core"]["wall"] == pytest.approx(8 * 0.2)
+    assert found["totals"]["core"]["walls"] == [pytest.approx(0.8), pytest.approx(2.4)]
+    assert found["time_ratio"] == pytest.approx(8 / 1.6)
+    assert found["time_ratio_ties"] == pytest.approx(16 / 1.6)
+    assert found["peak_ratio"] == pytest.approx(1200 / 4800)
+    assert found["peak_gib"] == pytest.approx(1200 / 1024, abs=1e-3)
+    assert (found["ari_core"], found["ari_plain"]) == (0.99, 0.98)
+    assert [row["step"] for row in found["steps"]][-1] == "markers_ties"
+
+
+def test_without_the_plain_recipe_there_is_no_ratio(benchmarks):
+    from time_core import summarise
+
+    found = summarise({"core": [made_rows(1.0, 1000.0, 0.9, ties=False)]})
+    assert "time_ratio" not in found
+    assert found["peak_gib"] == pytest.approx(1000 / 1024, abs=1e-3)
+
+
+def test_the_exponent_is_from_the_next_smaller_size(benchmarks, tmp_path):
+    from time_core import exponents, summarise
+
+    runs = {"core": [made_rows(1.0, 1000.0, 0.9, ties=False)]}
+    for cells, factor in ((10_000, 5.0), (50_000, 1.0), (400_000, 9.0)):
+        earlier = summarise({"core": [made_rows(factor, 1.0, 0.9, ties=False)]})
+        (tmp_path / f"core_{cells // 1000}k.json").write_text(json.dumps({"cells": cells, **earlier}))
+    double = {"core": [made_rows(2.0, 1000.0, 0.9, ties=False)]}
+    assert exponents(tmp_path, 100_000, double)["scaling_exponent"] == pytest.approx(1.0)
+    assert exponents(tmp_path, 200_000, runs)["scaling_exponent"] == pytest.approx(0.0)
+    assert exponents(tmp_path, 10_000, runs) == {}
+
+
+def test_a_step_is_measured(benchmarks, capsys):
+    import numpy as np
+    from step_meter import step
+
+    with step("fill") as found:
+        kept = np.ones(40 * 1024**2 // 8)
+        found["total"] = int(kept.sum())
+    with step("rest"):
+        del kept
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["step"] == "fill"
+    assert first["total"] == 40 * 1024**2 // 8
+    assert first["cpu"] > 0
+    assert first["peak_mib"] > 40
+    assert second["peak_mib"] <= first["peak_mib"]
+
+
+def test_scores_of_brisc_are_computed_as_those_of_the_others(benchmarks):
+    import numpy as np
+    from brisc_recipe import area_under_curve, rand_index
+    from sklearn.metrics import adjusted_rand_score, roc_auc_score
+
+    rng = np.random.default_rng(3)
+    truth, scores = rng.random(500) < 0.2, rng.integers(0, 20, 500).astype(float)
+    assert area_under_curve(truth, scores) == pytest.approx(roc_auc_score(truth, scores))
+    first, second = rng.integers(0, 5, 500), rng.integers(0, 4, 500)
+    second[first == 1] = 2
+    assert rand_index(first, second) == pytest.approx(adjusted_rand_score(first, second))
+
+
+def test_simulated_counts_hold_what_is_planted(benchmarks, tmp_path):
+    import anndata
+    import numpy as np
+    from simulate_counts import main
+
+    main(2100, tmp_path / "a.h5ad")
+    cells = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert cells.shape == (2100, 20_000)
+    assert cells.obs["type"].nunique() == 15
+    assert cells.obs["doublet"].mean() == pytest.approx(0.05, abs=0.02)
+    total = np.asarray(cells.X.sum(axis=1)).ravel()
+    doublet = cells.obs["doublet"].to_numpy()
+    assert np.median(total[doublet]) / np.median(total[~doublet]) == pytest.approx(1.9, abs=0.25)
+
+
+def test_results_hold_what_they_promise():
+    for path in RESULTS.glob("core_*.json"):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        wanted = PROMISED | (set() if "plain" in found["skipped"] else PROMISED_BESIDE_PLAIN)
+        assert wanted - set(found) == set(), path.name
+        assert path.with_suffix(".png").exists(), path.name
+
+
+def test_the_readme_has_the_numbers_of_the_results(benchmarks):
+    from show_core import read_results, with_table
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(text, read_results(RESULTS)) == text
