@@ -1,7 +1,8 @@
 """Resolve envs/*.in into hash-locked requirements, and the conda files with the same pins.
 
-One file serves every supported Python: environment markers pick the versions. No registry host is written, so
-the lock works behind any mirror.
+One file serves every supported Python: environment markers pick the versions. The libraries of a GPU have other names
+for each CUDA and hold numba and pandas back, so those locks stand apart, one for each CUDA, each for one Python. No
+registry host is written, so the locks work behind any mirror.
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ GROUPS = {
     "receptors": "anndata h5py jsonschema matplotlib numpy olga pandas pygments pyyaml scanpy scipy scirpy seaborn"
     " snakemake threadpoolctl",
 }
+GPU_PYTHONS = {"gpu-cuda12": "3.11", "gpu-cuda13": "3.12"}
+GPU_PLATFORM = "x86_64-manylinux_2_28"
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: *; *([^\\]+?))? *\\?$", re.MULTILINE)
 
 
 def main() -> None:
-    """Rewrite uv.txt, cpu.txt, dev.txt and the conda files."""
+    """Rewrite uv.txt, cpu.txt, dev.txt, the locks for GPUs and the conda files."""
     for name in ("uv", "cpu", "dev"):
-        resolve(name)
+        resolve(name, ["--universal", "--python-version", OLDEST_PYTHON])
+    for name, python in GPU_PYTHONS.items():
+        resolve(name, ["--python-version", python, "--python-platform", GPU_PLATFORM])
     pins = conda_pins((ENVS / "cpu.txt").read_text(encoding="utf-8"))
     for group in GROUPS:
         (ENVS / f"{group}.yaml").write_text(render_conda(group, pins), encoding="utf-8")
 
 
-def resolve(name: str) -> None:
-    """Resolve one requirements file for all supported Pythons."""
-    command = ["uv", "pip", "compile", "--universal", "--python-version", OLDEST_PYTHON, "--generate-hashes"]
-    command += ["--no-emit-index-url", "--upgrade", "--quiet", "--custom-compile-command", "make lock"]
+def resolve(name: str, target: list[str]) -> None:
+    """Resolve one requirements file for the Pythons and platforms of a target."""
+    command = ["uv", "pip", "compile", *target, "--generate-hashes", "--no-emit-index-url"]
+    command += ["--upgrade", "--quiet", "--custom-compile-command", "make lock"]
     subprocess.run([*command, f"{name}.in", "--output-file", f"{name}.txt"], cwd=ENVS, check=True)
 
 

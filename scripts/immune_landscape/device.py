@@ -33,7 +33,7 @@ STEPS = (
 )
 """Heavy steps: functions of these names, with the same signatures, are in `steps_cpu` and `steps_gpu`."""
 
-GPU_LIBRARIES = ("cupy", "rapids_singlecell")
+GPU_LIBRARIES = ("cupy", "cuml", "pylibcugraph")
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,22 @@ def find_communities(graph: Graph, resolution: float, seed: int) -> np.ndarray:
         )
     finally:
         igraph.set_random_number_generator(random)
-    return _by_size(np.asarray(found.membership, dtype=np.int64))
+    return number_by_size(np.asarray(found.membership, dtype=np.int64))
 
 
-def _by_size(membership: np.ndarray) -> np.ndarray:
+def number_by_size(membership: np.ndarray) -> np.ndarray:
+    """Number communities by size.
+
+    Parameters
+    ----------
+    membership
+        int, shape (vertices,): any number of each vertex's community.
+
+    Returns
+    -------
+    ndarray of int64, shape (vertices,)
+        0 is the largest, and of two equal ones that of the earlier vertex is first.
+    """
     _, first, inverse, sizes = np.unique(membership, return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(sizes), dtype=np.int64)
     rank[np.lexsort((first, -sizes))] = np.arange(len(sizes))
