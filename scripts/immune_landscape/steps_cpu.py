@@ -6,14 +6,15 @@ threads, which is what `device.allowed_threads` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import numpy as np
+import scipy.sparse as sp
+
+from immune_landscape.device import allowed_threads
 from immune_landscape.step_results import Components, DoubletScores, MarkerRanks, Neighbours
-
-if TYPE_CHECKING:
-    import numpy as np
-    import scipy.sparse as sp
 
 
 def cell_metrics(counts: sp.csr_matrix, groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -32,7 +33,11 @@ def cell_metrics(counts: sp.csr_matrix, groups: Mapping[str, np.ndarray]) -> dic
         ``total_counts``, float64; ``n_genes``, int64, genes with a count above 0; and for each group, by its name,
         its molecules, float64.
     """
-    raise NotImplementedError
+    from immune_landscape.sparse_kernels import sum_rows
+
+    member = np.array([groups[name] for name in groups], dtype=np.uint8).reshape(len(groups), counts.shape[1])
+    total, above, parts = sum_rows(counts.data, counts.indices, counts.indptr, member)
+    return {"total_counts": total, "n_genes": above} | dict(zip(groups, parts, strict=True))
 
 
 def score_doublets(
@@ -41,7 +46,7 @@ def score_doublets(
     """Score the cells of each sample with Scrublet.
 
     As ``scanpy.pp.scrublet`` without a batch key on each sample: genes in 3 cells or more, cells of 3 genes or more,
-    highly variable genes (``seurat`` cut-offs), twice as many simulated doublets as cells, log1p before the total of
+    highly variable genes (``seurat`` cut-offs), twice as many simulated doublets as cells, a total of
     10^6, z-scores by mean and variance of the observed cells, principal components of the observed cells, exact
     neighbours, and the likelihood-based score.
 
@@ -65,7 +70,11 @@ def score_doublets(
     ----------
     Wolock 2019, doi:10.1016/j.cels.2018.11.005.
     """
-    raise NotImplementedError
+    from immune_landscape.doublet_scores import score_sample
+
+    widths = [n_components] * len(samples)
+    with _one_blas_thread(), ThreadPoolExecutor(allowed_threads()) as pool:
+        return list(pool.map(score_sample, samples, rates, seeds, widths))
 
 
 def normalise(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
@@ -83,7 +92,15 @@ def normalise(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
     csr_matrix of float32
         Same shape; indices are shared with `counts`, values are new.
     """
-    raise NotImplementedError
+    from immune_landscape.sparse_kernels import scale_rows, sum_rows
+
+    none = np.zeros((0, counts.shape[1]), dtype=np.uint8)
+    total = sum_rows(counts.data, counts.indices, counts.indptr, none)[0]
+    factor = np.divide(target_sum, total, out=np.zeros_like(total), where=total > 0)
+    values = np.empty(counts.nnz, dtype=np.float32)
+    scale_rows(counts.data, counts.indptr, factor, values)
+    np.log1p(values, out=values)
+    return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def choose_genes(
@@ -109,7 +126,17 @@ def choose_genes(
     ndarray of bool, shape (genes,)
         The chosen genes.
     """
-    raise NotImplementedError
+    from immune_landscape.gene_dispersion import batch_moments, chosen_in_batches, measure_dispersion, most_dispersed
+
+    labels, codes = np.unique(batch if batch is not None else np.zeros(normal.shape[0]), return_inverse=True)
+    moments = batch_moments(normal, codes, len(labels))[:, :, usable]
+    wanted = min(n_top_genes, moments.shape[2])
+    chosen = np.zeros(normal.shape[1], dtype=bool)
+    if batch is None:
+        chosen[usable] = most_dispersed(measure_dispersion(moments[0], normal.shape[0]), wanted)
+    else:
+        chosen[usable] = chosen_in_batches(moments, np.bincount(codes), wanted)
+    return chosen
 
 
 def principal_components(normal: sp.csr_matrix, width: int, seed: int) -> Components:
@@ -129,7 +156,13 @@ def principal_components(normal: sp.csr_matrix, width: int, seed: int) -> Compon
     Components
         Scores and shares of variance.
     """
-    raise NotImplementedError
+    from immune_landscape.leading_pairs import centred_products, leading_pairs
+
+    with _one_blas_thread():
+        mean, products = centred_products(normal, allowed_threads())
+        directions, variances = leading_pairs(products, width, seed)
+        scores = normal @ directions.astype(np.float32) - (mean @ directions).astype(np.float32)
+    return Components(scores.astype(np.float32, copy=False), variances / np.trace(products))
 
 
 def integrate(scores: np.ndarray, batch: np.ndarray, theta: float, seed: int) -> np.ndarray:
@@ -155,7 +188,15 @@ def integrate(scores: np.ndarray, batch: np.ndarray, theta: float, seed: int) ->
     ----------
     Korsunsky 2019, doi:10.1038/s41592-019-0619-0.
     """
-    raise NotImplementedError
+    import harmonypy
+    import pandas as pd
+
+    with _one_blas_thread():
+        table = pd.DataFrame({"batch": batch.astype(str)})
+        result = harmonypy.run_harmony(scores, table, ["batch"], theta=theta, random_state=seed, verbose=False)
+    corrected = np.asarray(result.Z_corr)
+    # harmonypy turned its result from components x cells to cells x components at 0.1.
+    return (corrected if corrected.shape == scores.shape else corrected.T).astype(np.float32)
 
 
 def nearest_neighbours(points: np.ndarray, n_neighbors: int, *, exact: bool, seed: int) -> Neighbours:
@@ -177,7 +218,9 @@ def nearest_neighbours(points: np.ndarray, n_neighbors: int, *, exact: bool, see
     Neighbours
         Indices and distances, ascending; of equal distances the lower index is first.
     """
-    raise NotImplementedError
+    from immune_landscape.neighbour_search import nearest
+
+    return Neighbours(*nearest(points, n_neighbors, exact=exact, seed=seed, threads=allowed_threads()))
 
 
 def fuzzy_graph(neighbours: Neighbours) -> sp.csr_matrix:
@@ -197,7 +240,9 @@ def fuzzy_graph(neighbours: Neighbours) -> sp.csr_matrix:
     ----------
     McInnes 2018, arXiv:1802.03426.
     """
-    raise NotImplementedError
+    from immune_landscape.neighbour_graph import build_fuzzy_graph
+
+    return build_fuzzy_graph(neighbours.indices, neighbours.distances)
 
 
 def communities(graph: sp.csr_matrix, resolution: float, seed: int) -> np.ndarray:
@@ -217,7 +262,9 @@ def communities(graph: sp.csr_matrix, resolution: float, seed: int) -> np.ndarra
     ndarray of int64, shape (cells,)
         0 is the largest; of two equal ones that of the earlier cell is first.
     """
-    raise NotImplementedError
+    from immune_landscape.leiden import build_graph, find_communities
+
+    return find_communities(build_graph(graph), resolution, seed)
 
 
 def layout(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: int) -> np.ndarray:
@@ -244,7 +291,9 @@ def layout(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: i
     ----------
     McInnes 2018, arXiv:1802.03426; Kobak and Linderman 2021, doi:10.1038/s41587-020-00809-z (start).
     """
-    raise NotImplementedError
+    from immune_landscape.map_layout import lay_out
+
+    return lay_out(graph, points, min_dist=min_dist, seed=seed, threads=allowed_threads())
 
 
 def rank_markers(normal: sp.csr_matrix, groups: np.ndarray, n_groups: int) -> MarkerRanks:
@@ -268,4 +317,15 @@ def rank_markers(normal: sp.csr_matrix, groups: np.ndarray, n_groups: int) -> Ma
     ----------
     Mann and Whitney 1947, doi:10.1214/aoms/1177730491.
     """
-    raise NotImplementedError
+    from immune_landscape.rank_sums import rank_groups
+
+    return MarkerRanks(*rank_groups(normal, groups, n_groups, allowed_threads()))
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Hold BLAS at one thread: sums of several differ in the last digits."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"):
+        yield
