@@ -25,6 +25,10 @@ class IntegrityError(UserError):
     """A stored file differs from its checksum."""
 
 
+class AgreementError(UserError):
+    """Two devices find different biology in the same cells."""
+
+
 @dataclass(frozen=True, order=True)
 class Problem:
     """One mistake in a user's file.

@@ -51,3 +51,38 @@ rule cluster_cells:
         code=code_of("cluster_cells"),
     script:
         "../../scripts/cluster_cells.py"
+
+
+rule compare_devices:
+    input:
+        counts="<results>/merge_samples/counts.h5ad",
+        checksum="<results>/merge_samples/counts.h5ad.sha256",
+        design="<results>/check_inputs/design.tsv",
+    output:
+        agreement=report(
+            "<results>/compare_devices/agreement.tsv",
+            caption="../report/compare_devices.rst",
+            category="6 Quality",
+            labels={"Result": "Agreement of the heavy steps on two devices (table)"},
+        ),
+    log:
+        "<logs>/compare_devices.log",
+    benchmark:
+        "<benchmarks>/compare_devices.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=memory(16000),
+        gpu=GPUS,
+    params:
+        settings=lookup("compare_devices", within=config),
+        study={
+            "batch_key": config["batch_key"],
+            "device": config["device"],
+            "reduce_cells": config["reduce_cells"],
+            "cluster_cells": config["cluster_cells"],
+        },
+        seed=seed_of(config["seed"], "compare_devices"),
+        code=code_of("compare_devices"),
+    script:
+        "../../scripts/compare_devices.py"

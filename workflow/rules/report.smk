@@ -791,6 +791,8 @@ if HAS_GEX:
         expand(rules.draw_clusters.output.png, branch=BRANCHES),
         rules.draw_annotators.output,
     ]
+if HAS_GEX and config["device"] != "cpu":
+    TARGETS += [rules.compare_devices.output]
 if HAS_BULK:
     TARGETS += [rules.draw_repertoires.output, rules.measure_usage.output]
 if HAS_TCR or HAS_BULK:
