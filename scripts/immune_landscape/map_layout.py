@@ -12,6 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 
 MANY_CELLS, PASSES_FEW, PASSES_MANY = 10_000, 500, 200
+PARALLEL_FROM = 2_000
+"""Cells from which waiting for threads at each pass pays."""
+
 NEGATIVES = 5
 """Random cells that a cell is moved away from, for each edge along which it is drawn."""
 
@@ -49,14 +52,15 @@ def lay_out(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: 
     ----------
     McInnes 2018, arXiv:1802.03426; Kobak and Linderman 2021, doi:10.1038/s41587-020-00809-z (start from components).
     """
-    places = _start(points, seed)
+    places = start_places(points, seed)
     passes = PASSES_FEW if len(places) <= MANY_CELLS else PASSES_MANY
     weight = graph.data / graph.data.max() if graph.nnz else graph.data
     # An edge too weak to be drawn once is left out, as UMAP does.
     period = np.where(weight * passes >= 1, 1 / np.maximum(weight, 1e-12), np.inf).astype(np.float32)
-    pull, push = _tables(*_curve(min_dist))
+    pull, push = _tables(*fit_curve(min_dist))
     before = numba.get_num_threads()
-    numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
+    worth = threads if len(places) >= PARALLEL_FROM else 1
+    numba.set_num_threads(max(1, min(worth, numba.config.NUMBA_NUM_THREADS)))
     try:
         for number in range(passes):
             rate = np.float32(1 - number / passes)
@@ -66,16 +70,40 @@ def lay_out(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: 
     return places
 
 
-def _start(points: np.ndarray, seed: int) -> np.ndarray:
-    """Return the first two components, scaled to a square, with a little noise."""
+def start_places(points: np.ndarray, seed: int) -> np.ndarray:
+    """Return the first two components, scaled to a square, with a little noise.
+
+    Parameters
+    ----------
+    points
+        Shape (cells, components).
+    seed
+        Seed of the noise.
+
+    Returns
+    -------
+    ndarray of float32, shape (cells, 2)
+        Where cells start.
+    """
     two = np.asarray(points[:, :2], dtype=np.float64)
     low, high = two.min(axis=0), two.max(axis=0)
     two = SIDE * (two - low) / np.where(high > low, high - low, 1)
     return (two + np.random.default_rng(seed).normal(0, NOISE, two.shape)).astype(np.float32)
 
 
-def _curve(min_dist: float) -> tuple[float, float]:
-    """Fit ``1 / (1 + a x^(2 b))`` to a membership that falls off exponentially beyond the least distance."""
+def fit_curve(min_dist: float) -> tuple[float, float]:
+    """Fit ``1 / (1 + a x^(2 b))`` to a membership that falls off exponentially beyond the least distance.
+
+    Parameters
+    ----------
+    min_dist
+        Least distance of points.
+
+    Returns
+    -------
+    a, b : float
+        Of the curve.
+    """
     from scipy.optimize import curve_fit
 
     x = np.linspace(0, 3, 300)

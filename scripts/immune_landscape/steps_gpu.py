@@ -31,9 +31,6 @@ LEVELS = 100
 MEAN_CELLS, MAX_ALONE = 20, 0.01
 """Cells of a cluster on average, and share of cells alone in theirs, beyond which clusters are not believed."""
 
-FEW_CELLS, EPOCHS_OF_FEW, EPOCHS = 10_000, 500, 200
-"""Rounds of UMAP by number of cells, umap-learn's own."""
-
 MIN_GENES = 3
 """Cells of fewer genes have no doublet score."""
 
@@ -414,7 +411,7 @@ def layout(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: i
     import cupyx.scipy.sparse as on_gpu
     from cuml.manifold.umap import simplicial_set_embedding
 
-    from immune_landscape.umap_curve import fit_curve, starting_places
+    from immune_landscape.map_layout import MANY_CELLS, PASSES_FEW, PASSES_MANY, fit_curve, start_places
 
     a, b = fit_curve(min_dist)
     edges = graph.tocoo()
@@ -425,8 +422,8 @@ def layout(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: i
         n_components=2,
         a=a,
         b=b,
-        n_epochs=EPOCHS_OF_FEW if len(points) <= FEW_CELLS else EPOCHS,
-        init=cp.asarray(starting_places(points), dtype=cp.float32),
+        n_epochs=PASSES_FEW if len(points) <= MANY_CELLS else PASSES_MANY,
+        init=cp.asarray(start_places(points, seed)),
         random_state=seed,
     )
     return np.asarray(to_host(places), dtype=np.float32)
