@@ -2,8 +2,9 @@
 
 python benchmarks/core_recipe.py counts.h5ad folder [device]
 
-One line of JSON a step (`step_meter`), named as in the plain recipe. Every step goes through `device.step`; what the
-rules write is written: the count store, components, clusters with graph and map, and markers.
+One line of JSON a step (`step_meter`), named as in the plain recipe. Every step goes through `device.step`, and counts
+are read in blocks (`streamed_steps`), so that they need not fit into memory; values are normalised as they are read, in
+no step of its own. What rules write is written: the count store, components, clusters with graph and map, and markers.
 """
 
 import os
@@ -17,7 +18,9 @@ os.environ["NUMBA_NUM_THREADS"] = str(os.cpu_count())
 for library in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[library] = "1"  # as `job.running` holds them
 
-SEED, MIN_GENES, MIN_CELLS = 0, 200, 3
+SEED, MIN_GENES = 0, 200
+AT_ONCE, WHOLE = 4, 1 << 40
+"""Samples whose doublets are scored together, and a size of blocks that takes a sample whole."""
 SETTINGS = {"target_sum": 1e4, "genes": 2000, "components": 50, "theta": 2.0, "neighbours": 15, "exact_below": 40_000}
 RATE = 0.05
 """Expected share of doublets, scanpy's own."""
@@ -26,49 +29,48 @@ RATE = 0.05
 def main(source: Path, folder: Path, device: str = "cpu") -> None:
     """Run every step on one file of counts."""
     with step("import"):
-        import anndata
         import numpy as np
         import pandas as pd
         from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
-        from immune_landscape import store
+        from immune_landscape import store, streamed_steps
+        from immune_landscape.count_blocks import CountBlocks, read_names, write_blocks
         from immune_landscape.device import Devices
         from immune_landscape.filter_cells import GENE_GROUPS
         from immune_landscape.seeds import seed_of
 
-        run = Devices(device).step
+        devices = Devices(device)
+        run = devices.step
     with step("read"):
-        cells = anndata.read_h5ad(source)
-        cells.X.sort_indices()
+        obs, var = read_names(source)
+        sample, truth = obs["sample"].astype(str).to_numpy(), obs["doublet"].to_numpy()
     with step("qc"):
-        groups = {name: cells.var_names.str.match(pattern) for name, pattern in GENE_GROUPS.items()}
-        keep = run("cell_metrics")(cells.X, groups)["n_genes"] >= MIN_GENES
-    with step("filter"):
-        samples = [np.flatnonzero(keep & (cells.obs["sample"] == name)) for name in cells.obs["sample"].cat.categories]
+        groups = {name: np.asarray(var.index.str.match(pattern)) for name, pattern in GENE_GROUPS.items()}
+        keep = streamed_steps.cell_metrics(CountBlocks(source), groups, devices)["n_genes"] >= MIN_GENES
     with step("doublets") as found:
-        seeds = [seed_of(SEED, name) for name in cells.obs["sample"].cat.categories]
-        parts = [cells.X[rows] for rows in samples]
-        scores = run("score_doublets")(parts, [RATE] * len(parts), seeds, n_components=30)
+        names, scores = np.unique(sample), []
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            parts = [next(iter(CountBlocks(source, keep & (sample == name), WHOLE))).counts for name in some]
+            seeds = [seed_of(SEED, name) for name in some]
+            scores += run("score_doublets")(parts, [RATE] * len(parts), seeds, n_components=30)
         del parts
-        observed, truth = np.concatenate([each.observed for each in scores]), cells.obs["doublet"].to_numpy()
-        found["auc"] = float(roc_auc_score(truth[np.concatenate(samples)], np.nan_to_num(observed)))
-    with step("drop_doublets"):
-        cells = cells[keep & ~truth].copy()
+        order = np.concatenate([np.flatnonzero(keep & (sample == name)) for name in names])
+        observed = np.nan_to_num(np.concatenate([each.observed for each in scores]))
+        found["auc"] = float(roc_auc_score(truth[order], observed))
     with step("write_counts"):
-        cells.obs["barcode"], cells.var["gene_id"] = cells.obs_names.astype(str), ""
-        counts = anndata.AnnData(cells.X.astype(np.int32), obs=cells.obs[["sample", "barcode"]], var=cells.var)
-        store.write_stage(counts, folder / "counts.h5ad", stage="merge_samples")
-        names, obs = cells.var_names, cells.obs
-        del cells
-    with step("normalise"):
-        normal = run("normalise")(counts.X, SETTINGS["target_sum"])
-        del counts
+        single = keep & ~truth
+        obs, var["gene_id"] = obs[single], ""
+        cells = pd.DataFrame({"sample": obs["sample"], "barcode": obs.index.astype(str)}, index=obs.index)
+        write_blocks(folder / "counts.h5ad", CountBlocks(source, single), cells, var)
+        counts, batch = CountBlocks(folder / "counts.h5ad"), sample[single]
+    options, target = {"target_sum": SETTINGS["target_sum"]}, SETTINGS["genes"]
     with step("genes"):
-        batch = obs["sample"].astype(str).to_numpy()
-        usable = np.bincount(normal.indices, minlength=normal.shape[1]) >= MIN_CELLS
-        chosen = run("choose_genes")(normal, usable, batch, SETTINGS["genes"])
+        anywhere = np.ones(len(var), dtype=bool)
+        genes = streamed_steps.choose_genes(counts, anywhere, batch, devices, n_top_genes=target, **options)
     with step("pca"):
-        reduced = run("principal_components")(normal[:, np.flatnonzero(chosen)], SETTINGS["components"], SEED)
+        width = SETTINGS["components"]
+        reduced = streamed_steps.principal_components(counts, genes, width, SEED, devices, **options)
     with step("harmony"):
         points = run("integrate")(reduced.scores, batch, SETTINGS["theta"], SEED)
     with step("neighbours"):
@@ -81,21 +83,18 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         found["ari"] = float(adjusted_rand_score(obs["type"], cluster))
         found["clusters"] = int(cluster.max() + 1)
     with step("markers"):
-        ranks = run("rank_markers")(normal, cluster, found["clusters"])
+        ranks = streamed_steps.rank_markers(counts, cluster, found["clusters"], genes.cells, devices, **options)
     with step("write"):
-        facts = {"genes": list(names[chosen]), "variance_ratio": reduced.variance_ratio}
+        facts = {"genes": list(var.index[genes.chosen]), "variance_ratio": reduced.variance_ratio}
         components = {"X_pca": reduced.scores, "X_integrated": points}
-        write = store.write_stage
         reduction = store.addition(obs.index, obsm=components, uns={"reduction": facts})
-        write(reduction, folder / "reduction.h5ad", stage="reduce_cells")
+        store.write_stage(reduction, folder / "reduction.h5ad", stage="reduce_cells")
         frame = pd.DataFrame({"cluster": cluster.astype(str)}, index=obs.index)
-        slots = {
-            "obsm": {"X_umap": places},
-            "obsp": {"connectivities": graph},
-            "uns": {"clustering": {"resolution": 1.0}},
-        }
-        write(store.addition(obs.index, obs=frame, **slots), folder / "clusters.h5ad", stage="cluster_cells")
-        table = pd.DataFrame(ranks.z.T, index=names).rename_axis("gene").add_prefix("cluster_").reset_index()
+        slots = {"obsm": {"X_umap": places}, "obsp": {"connectivities": graph}}
+        slots["uns"] = {"clustering": {"resolution": 1.0}}
+        clusters = store.addition(obs.index, obs=frame, **slots)
+        store.write_stage(clusters, folder / "clusters.h5ad", stage="cluster_cells")
+        table = pd.DataFrame(ranks.z.T, index=var.index).rename_axis("gene").add_prefix("cluster_").reset_index()
         store.write_table(table, folder / "markers.tsv.gz")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from immune_landscape.errors import ContractError
+from immune_landscape.store import whole, write_checksum
 
 VALUES = 1 << 25
 """Stored values of a block: 0.3 GiB with their places, about 20,000 cells."""
@@ -55,6 +56,8 @@ class CountBlocks:
     ----------
     shape : tuple of int
         Kept rows and genes.
+    stored : int
+        Stored values of the kept rows.
     """
 
     def __init__(self, source: Source, keep: np.ndarray | None = None, values: int = VALUES) -> None:
@@ -65,6 +68,7 @@ class CountBlocks:
         if len(self._keep) != rows:
             raise ValueError(f"keep has {len(self._keep)} rows, the counts {rows}")
         self.shape = (int(self._keep.sum()), columns)
+        self.stored = int(np.diff(self._indptr)[self._keep].sum())
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the kept rows in order, `ALIGNED` times some number of them in each block but the last."""
@@ -98,6 +102,47 @@ def read_names(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     with h5py.File(path) as file:
         return read_elem(file["obs"]), read_elem(file["var"])
+
+
+def write_blocks(path: str | Path, blocks: CountBlocks, obs: pd.DataFrame, var: pd.DataFrame) -> None:
+    """Write a count store block by block, as `store.write_stage` writes one from memory.
+
+    Parameters
+    ----------
+    path
+        Target; ``<path>.sha256`` is written too.
+    blocks
+        Cells x genes, raw counts.
+    obs, var
+        One row per cell, one row per gene.
+    """
+    import h5py
+    from anndata.io import write_elem
+
+    with whole(path) as part, h5py.File(part, "w") as file:
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        _write_counts(file.create_group("X"), blocks)
+        write_elem(file, "obs", obs)
+        write_elem(file, "var", var)
+        for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+            write_elem(file, slot, {})
+    write_checksum(path)
+
+
+def _write_counts(group: Any, blocks: CountBlocks) -> None:
+    """Write a CSR matrix."""
+    stored = blocks.stored
+    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": np.array(blocks.shape)})
+    data, indices = (group.create_dataset(name, (stored,), np.int32) for name in ("data", "indices"))
+    # scipy wants both arrays of places of one type
+    width, at = np.int32 if stored <= np.iinfo(np.int32).max else np.int64, 0
+    ends = [np.zeros(1, dtype=width)]
+    for block in blocks:
+        counts = block.counts
+        data[at : at + counts.nnz], indices[at : at + counts.nnz] = counts.data.astype(np.int32), counts.indices
+        ends.append((counts.indptr[1:].astype(np.int64) + at).astype(width))
+        at += counts.nnz
+    group.create_dataset("indptr", data=np.concatenate(ends))
 
 
 def _layout_of(source: Source) -> tuple[np.ndarray, int]:

@@ -17,8 +17,9 @@ from immune_landscape.device import Devices
 from immune_landscape.gene_dispersion import batch_moments, chosen_in_batches, measure_dispersion, most_dispersed
 from immune_landscape.step_results import Components, MarkerRanks
 
-RANKED_VALUES = 1 << 28
-"""Stored values of the genes whose ranks are taken in one pass over the counts: 2 GiB with their places."""
+PASSES, FEWEST_VALUES, MOST_VALUES = 4, 1 << 26, 1 << 28
+"""Passes over the counts in which ranks are taken; stored values that are held in one at least, 0.5 GiB with their
+places, and at most, 2 GiB, for which there are more passes."""
 
 MIN_CELLS = 3
 """Cells in which a gene must be seen to be chosen."""
@@ -161,7 +162,7 @@ def principal_components(
     return Components(np.concatenate(scores).astype(np.float32, copy=False), variances / np.trace(products))
 
 
-def _normal_parts(blocks: CountBlocks, columns: np.ndarray, devices: Devices, target_sum: float) -> Any:
+def _normal_parts(blocks: CountBlocks, columns: np.ndarray | slice, devices: Devices, target_sum: float) -> Any:
     """Yield the log-normalised values of some genes, block by block."""
     for block in blocks:
         yield devices.step("normalise")(block.counts, target_sum)[:, columns]
@@ -175,7 +176,7 @@ def rank_markers(
     devices: Devices,
     *,
     target_sum: float,
-    values: int = RANKED_VALUES,
+    values: int | None = None,
 ) -> MarkerRanks:
     """Rank genes of each group by their rank sum, some genes in each pass; see `steps_cpu.rank_markers`.
 
@@ -194,17 +195,18 @@ def rank_markers(
     target_sum
         Total per cell before log1p.
     values
-        Stored values that are held at once.
+        Stored values that are held at once; None for a number that takes `PASSES` passes within the bounds.
 
     Returns
     -------
     MarkerRanks
         As if all counts had been there at once: ranks need all cells of a gene, but not all genes.
     """
-    part = ((np.cumsum(seen) - 1) // values).astype(int)
-    found = []
-    for number in np.unique(part):
-        columns = np.flatnonzero(part == number)
+    held = values or int(np.clip(seen.sum() // PASSES, FEWEST_VALUES, MOST_VALUES))
+    part = (np.maximum(np.cumsum(seen) - 1, 0) // held).astype(int)
+    starts, found = np.flatnonzero(np.diff(part, prepend=-1)), []
+    for start, end in zip(starts, [*starts[1:], len(seen)], strict=True):
+        columns = slice(int(start), int(end))
         normal = sp.vstack(list(_normal_parts(blocks, columns, devices, target_sum)), format="csr")
         found.append(devices.step("rank_markers")(normal, groups, n_groups))
     return MarkerRanks(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))

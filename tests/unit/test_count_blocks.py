@@ -8,9 +8,9 @@ import scipy.sparse as sp
 from cells import make_counts
 
 from immune_landscape import count_blocks
-from immune_landscape.count_blocks import CountBlocks, read_names
+from immune_landscape.count_blocks import CountBlocks, read_names, write_blocks
 from immune_landscape.errors import ContractError
-from immune_landscape.store import write_stage
+from immune_landscape.store import read_stage, write_stage
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +56,16 @@ def test_blocks_can_be_read_again(stored):
     first, second = ([part.counts.sum() for part in blocks] for _ in range(2))
     assert len(first) > 1
     assert first == second
+
+
+def test_a_store_written_in_blocks_is_one_written_from_memory(counts, stored, tmp_path):
+    keep = np.arange(counts.n_obs) % 3 > 0
+    write_blocks(tmp_path / "kept.h5ad", CountBlocks(stored, keep, 300), counts.obs[keep], counts.var)
+    found, whole = read_stage(tmp_path / "kept.h5ad", stage="merge_samples"), counts[keep].copy()
+    assert found.X.dtype == whole.X.dtype
+    np.testing.assert_array_equal(found.X.toarray(), whole.X.toarray())
+    assert found.obs.astype(str).equals(whole.obs.astype(str))
+    assert found.var.astype(str).equals(whole.var.astype(str))
 
 
 def test_no_kept_row_is_no_block(counts):
