@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from immune_landscape.errors import ContractError
 from immune_landscape.store import whole, write_checksum
 
-VALUES = 1 << 25
-"""Stored values of a block: 0.3 GiB with their places, about 20,000 cells."""
+VALUES = 1 << 23
+"""Stored values of a block: 64 MiB with their places, about 5,000 cells."""
 
 ALIGNED = 4096
 """Rows of which a block holds a multiple, so that steps that add up parts of so many rows add the same parts."""

@@ -19,7 +19,7 @@ from immune_landscape.step_results import Components, MarkerRanks
 
 PASSES, FEWEST_VALUES, MOST_VALUES = 4, 1 << 26, 1 << 28
 """Passes over the counts in which ranks are taken; stored values that are held in one at least, 0.5 GiB with their
-places, and at most, 2 GiB, for which there are more passes."""
+places, and at most, 2 GiB, beyond which there are more passes."""
 
 MIN_CELLS = 3
 """Cells in which a gene must be seen to be chosen."""
@@ -116,7 +116,7 @@ def choose_genes(
 def principal_components(
     blocks: CountBlocks, genes: ChosenGenes, width: int, seed: int, devices: Devices, *, target_sum: float
 ) -> Components:
-    """Return principal components of the chosen genes in two passes; see `steps_cpu.principal_components`.
+    """Return principal components of the chosen genes in one pass or two; see `steps_cpu.principal_components`.
 
     Parameters
     ----------
@@ -141,7 +141,8 @@ def principal_components(
     Notes
     -----
     The products of the chosen genes are summed over blocks about the means, which `choose_genes` has found: 2,000 genes
-    take 32 MB, whatever the number of cells.
+    take 32 MB, whatever the number of cells. The values of these genes are held for the scores where they are no more
+    than `MOST_VALUES`, else read again.
     """
     from threadpoolctl import threadpool_limits
 
@@ -149,16 +150,18 @@ def principal_components(
 
     columns, mean = np.flatnonzero(genes.chosen), genes.mean[genes.chosen]
     shift, products = mean.astype(np.float32), np.zeros((len(mean), len(mean)))
+    few = genes.cells[genes.chosen].sum() <= MOST_VALUES
+    held = list(_normal_parts(blocks, columns, devices, target_sum)) if few else None
     with threadpool_limits(1, "blas"):  # sums of several BLAS threads differ in the last digits
-        for normal in _normal_parts(blocks, columns, devices, target_sum):
+        for normal in held or _normal_parts(blocks, columns, devices, target_sum):
             for start in range(0, normal.shape[0], ALIGNED):
                 dense = normal[start : start + ALIGNED].toarray()
                 dense -= shift
                 products += dense.T @ dense
         directions, variances = leading_pairs(products, width, seed)
-        moved = (mean @ directions).astype(np.float32)
-        sent = directions.astype(np.float32)
-        scores = [normal @ sent - moved for normal in _normal_parts(blocks, columns, devices, target_sum)]
+        moved, sent = (mean @ directions).astype(np.float32), directions.astype(np.float32)
+        parts = held or _normal_parts(blocks, columns, devices, target_sum)
+        scores = [normal @ sent - moved for normal in parts]
     return Components(np.concatenate(scores).astype(np.float32, copy=False), variances / np.trace(products))
 
 

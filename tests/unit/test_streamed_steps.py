@@ -58,7 +58,9 @@ def test_choose_genes(blocks, counts, normal, batched):
     np.testing.assert_allclose(found.mean, np.asarray(normal.mean(axis=0)).ravel(), rtol=1e-5)
 
 
-def test_principal_components(blocks, counts, normal):
+@pytest.mark.parametrize("held", [0, 10**9])
+def test_principal_components(blocks, counts, normal, held, monkeypatch):
+    monkeypatch.setattr(streamed_steps, "MOST_VALUES", held)
     genes = streamed_steps.choose_genes(
         blocks, np.ones(counts.n_vars, dtype=bool), None, CPU, target_sum=TARGET, n_top_genes=80
     )
