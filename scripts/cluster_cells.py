@@ -4,12 +4,14 @@ from immune_landscape.job import running
 
 with running(snakemake) as log:
     from immune_landscape.cluster_cells import cluster_cells
+    from immune_landscape.device import Devices
     from immune_landscape.store import read_stage, read_table, write_stage, write_table
 
+    devices = Devices(**snakemake.params.devices)
     reduction = read_stage(snakemake.input.reduction, stage="reduce_cells")
     earlier, branch = snakemake.input.get("earlier"), snakemake.wildcards.branch
     labels = read_table(earlier, index="cell") if earlier else None
-    found = cluster_cells(reduction, branch, snakemake.params.seed, labels, **snakemake.params.settings)
+    found = cluster_cells(reduction, branch, snakemake.params.seed, labels, devices, **snakemake.params.settings)
     log.info("%d clusters of %d cells", found.cells.obs["cluster"].nunique(), found.cells.n_obs)
     log.info("%s", found.cells.uns["clustering"])
     write_table(found.stability, snakemake.output.stability)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from immune_landscape import store
 from immune_landscape.cluster_numbers import earlier_clusters, keep_numbers
+from immune_landscape.device import CPU, Devices
 from immune_landscape.errors import InputError
 from immune_landscape.leiden import build_graph, find_communities
 from immune_landscape.stability import (
@@ -57,6 +58,7 @@ def cluster_cells(
     branch: str,
     seed: int,
     earlier: pd.DataFrame | None = None,
+    devices: Devices = CPU,
     *,
     n_neighbors: int,
     exact_below: int,
@@ -83,6 +85,9 @@ def cluster_cells(
     earlier
         Labels of an earlier run, as `define_labels.define_labels` returns them: clusters of NK or T cells that match
         one of theirs keep its number (`cluster_numbers.keep_numbers`).
+    devices
+        Where neighbours, graph and map are computed. Clusters and their stability hang on hundreds of runs of Leiden
+        on parts of one graph, which are done on the CPU.
     n_neighbors
         Neighbours per cell.
     exact_below
@@ -119,7 +124,7 @@ def cluster_cells(
     if reduction.n_obs < MIN_CELLS:
         return _one_cluster(reduction)
     points = pd.DataFrame(reduction.obsm["X_integrated"], index=reduction.obs_names)
-    cells = find_neighbours(points, n_neighbors, exact_below, seed)
+    cells = find_neighbours(points, n_neighbors, exact_below, seed, devices)
     stability, jaccard = measure_stability(
         cells.obsp["connectivities"],
         measured,
@@ -132,7 +137,7 @@ def cluster_cells(
     facts = _choice(stability, resolution[branch], {"min_ari": min_ari, "min_stable_share": min_stable_share})
     facts |= {"n_neighbors": min(n_neighbors, reduction.n_obs // 2), "exact": reduction.n_obs <= exact_below}
     stability["chosen"] = stability["resolution"] == facts["resolution"]
-    found = Clustering(_laid_out(cells, facts, seed, min_dist), stability, jaccard)
+    found = Clustering(_laid_out(cells, facts, seed, min_dist, devices), stability, jaccard)
     return found if earlier is None else _renumbered(found, earlier_clusters(earlier, branch))
 
 
@@ -166,22 +171,22 @@ def _choice(stability: pd.DataFrame, resolution: float | str, limits: Mapping[st
     return {"resolution": float(resolution), "by_rule": False, "stable": bool(within.all())}
 
 
-def _laid_out(cells: AnnData, facts: dict[str, Any], seed: int, min_dist: float) -> AnnData:
+def _laid_out(cells: AnnData, facts: dict[str, Any], seed: int, min_dist: float, devices: Devices) -> AnnData:
     """Cluster the cells at the resolution of the facts, and give them places on a map."""
-    import scanpy as sc
-
-    cluster = find_clusters(cells, facts["resolution"], seed)
-    sc.tl.umap(cells, min_dist=min_dist, random_state=seed)
+    graph = cells.obsp["connectivities"]
+    places = devices.step("layout")(graph, cells.obsm["X"], min_dist=min_dist, seed=seed)
     return store.addition(
         cells.obs_names,
-        obs=pd.DataFrame({"cluster": cluster}),
-        obsm={"X_umap": cells.obsm["X_umap"].astype(np.float32)},
-        obsp={"connectivities": cells.obsp["connectivities"].tocsr()},
+        obs=pd.DataFrame({"cluster": find_clusters(cells, facts["resolution"], seed)}),
+        obsm={"X_umap": places},
+        obsp={"connectivities": graph},
         uns={"clustering": facts},
     )
 
 
-def find_neighbours(points: pd.DataFrame, n_neighbors: int, exact_below: int, seed: int) -> AnnData:
+def find_neighbours(
+    points: pd.DataFrame, n_neighbors: int, exact_below: int, seed: int, devices: Devices = CPU
+) -> AnnData:
     """Build the neighbour graph of cells.
 
     Parameters
@@ -192,24 +197,21 @@ def find_neighbours(points: pd.DataFrame, n_neighbors: int, exact_below: int, se
         As in `cluster_cells`.
     seed
         Seed of an approximate search.
+    devices
+        Where it is done.
 
     Returns
     -------
     AnnData
-        The cells, with ``obsp['connectivities']`` (UMAP's fuzzy graph) and what else scanpy keeps with it.
+        The cells, with ``obsm['X']``, the components, and ``obsp['connectivities']``, UMAP's fuzzy graph.
     """
     import anndata
-    import scanpy as sc
 
-    cells = anndata.AnnData(obs=pd.DataFrame(index=points.index), obsm={"X": points.to_numpy()})
+    values = np.ascontiguousarray(points.to_numpy(), dtype=np.float32)
     neighbours = min(n_neighbors, len(points) // 2)
-    sc.pp.neighbors(
-        cells,
-        n_neighbors=neighbours,
-        use_rep="X",
-        random_state=seed,
-        transformer=_search(len(points), neighbours, exact_below),
-    )
+    near = devices.step("nearest_neighbours")(values, neighbours, exact=len(points) <= exact_below, seed=seed)
+    cells = anndata.AnnData(obs=pd.DataFrame(index=points.index), obsm={"X": values})
+    cells.obsp["connectivities"] = devices.step("fuzzy_graph")(near)
     return cells
 
 
@@ -232,12 +234,6 @@ def find_clusters(cells: AnnData, resolution: float, seed: int) -> pd.Series:
     """
     found = find_communities(build_graph(cells.obsp["connectivities"]), resolution, seed)
     return pd.Series(found.astype(str), index=cells.obs_names, name="cluster", dtype=object)
-
-
-def _search(n_cells: int, neighbours: int, exact_below: int) -> object | None:
-    from sklearn.neighbors import KNeighborsTransformer
-
-    return KNeighborsTransformer(n_neighbors=neighbours, algorithm="brute") if n_cells <= exact_below else None
 
 
 def _one_cluster(reduction: AnnData) -> Clustering:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, wraps
-from importlib import import_module
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Any, Literal
 
 from immune_landscape.errors import InputError
@@ -32,6 +32,15 @@ STEPS = (
     "rank_markers",
 )
 """Heavy steps: functions of these names, with the same signatures, are in `steps_cpu` and `steps_gpu`."""
+
+STEPS_OF_RULES = {
+    "filter_cells": ("cell_metrics",),
+    "find_doublets": ("score_doublets",),
+    "reduce_cells": ("normalise", "choose_genes", "principal_components", "integrate"),
+    "cluster_cells": ("nearest_neighbours", "fuzzy_graph", "layout"),
+    "rank_markers": ("normalise", "rank_markers"),
+}
+"""Rules whose heavy steps go through here."""
 
 GPU_LIBRARIES = ("cupy", "cuml", "pylibcugraph")
 
@@ -73,6 +82,24 @@ class Devices:
 
 
 CPU = Devices()
+
+
+def gpus_of(rule: str, requested: str, of_steps: Mapping[str, str]) -> int:
+    """Tell how many GPUs a rule asks the scheduler for.
+
+    Parameters
+    ----------
+    rule
+        One of `STEPS_OF_RULES`.
+    requested, of_steps
+        As in `Devices`.
+
+    Returns
+    -------
+    int
+        1 where one of its steps may run on a GPU, else 0.
+    """
+    return int(any(of_steps.get(name, requested) != "cpu" for name in STEPS_OF_RULES[rule]))
 
 
 def choose_device(requested: str, step: str) -> Device:
@@ -149,7 +176,7 @@ def step(name: str, device: Device) -> Callable[..., Any]:
     """
     if name not in STEPS:
         raise KeyError(name)
-    function = getattr(import_module(f"immune_landscape.steps_{device}"), name)
+    function = getattr(_steps_of(device), name)
 
     @wraps(function)
     def timed(*args: Any, **kwargs: Any) -> Any:
@@ -161,6 +188,17 @@ def step(name: str, device: Device) -> Callable[..., Any]:
         return result
 
     return timed
+
+
+def _steps_of(device: Device) -> ModuleType:
+    """Return the module of a device, named where provenance.code_of finds it."""
+    if device == "gpu":
+        from immune_landscape import steps_gpu
+
+        return steps_gpu
+    from immune_landscape import steps_cpu
+
+    return steps_cpu
 
 
 def allowed_threads() -> int:

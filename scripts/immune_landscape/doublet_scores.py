@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immune_landscape.gene_dispersion import count_moments, measure_dispersion, within_cutoffs
-from immune_landscape.neighbour_search import search
 from immune_landscape.leading_pairs import leading_pairs
+from immune_landscape.neighbour_search import search
 from immune_landscape.step_results import DoubletScores
 
 if TYPE_CHECKING:

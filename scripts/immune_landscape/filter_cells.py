@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from immune_landscape.device import CPU, Devices
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -19,6 +21,7 @@ MAD_TO_SD = 1.4826
 
 def filter_cells(
     counts: AnnData,
+    devices: Devices = CPU,
     *,
     min_genes: int,
     min_counts: int,
@@ -37,6 +40,8 @@ def filter_cells(
     ----------
     counts
         Cells x genes, raw counts, with ``obs['sample']``.
+    devices
+        Where the cells are measured.
     min_genes, min_counts
         Floors of detected genes and of molecules per cell.
     max_pct_mt, max_pct_hb
@@ -56,7 +61,7 @@ def filter_cells(
     ----------
     Germain 2020, doi:10.1186/s13059-020-02136-7 (adaptive limits per sample).
     """
-    metrics = cell_metrics(counts)
+    metrics = cell_metrics(counts, devices)
     floors = {
         "few_counts": metrics["total_counts"] < min_counts,
         "few_genes": metrics["n_genes"] < min_genes,
@@ -72,33 +77,30 @@ def filter_cells(
     return metrics
 
 
-def cell_metrics(counts: AnnData) -> pd.DataFrame:
+def cell_metrics(counts: AnnData, devices: Devices = CPU) -> pd.DataFrame:
     """Return molecules, detected genes and shares of gene groups for each cell.
 
     Parameters
     ----------
     counts
         Cells x genes, raw counts, with ``obs['sample']``.
+    devices
+        Where it is done.
 
     Returns
     -------
     pandas.DataFrame
         Index ``cell``; ``sample``, ``total_counts``, ``n_genes`` and ``pct_<group>`` in percent.
     """
-    total = np.asarray(counts.X.sum(axis=1)).ravel().astype(float)
+    members = {group: np.asarray(counts.var_names.str.match(pattern)) for group, pattern in GENE_GROUPS.items()}
+    found = devices.step("cell_metrics")(counts.X, members)
+    total = found["total_counts"]
     table = pd.DataFrame({"sample": counts.obs["sample"].astype(str), "total_counts": total}, index=counts.obs_names)
-    table["n_genes"] = np.diff(counts.X.indptr)
-    for group, pattern in GENE_GROUPS.items():
-        table[f"pct_{group}"] = _share_of(counts, pattern, total)
+    table["n_genes"] = found["n_genes"]
+    for group, member in members.items():
+        share = 100 * np.divide(found[group], total, out=np.zeros_like(total), where=total > 0)
+        table[f"pct_{group}"] = share if member.any() else np.nan
     return table.rename_axis("cell")
-
-
-def _share_of(counts: AnnData, pattern: str, total: np.ndarray) -> np.ndarray:
-    columns = np.flatnonzero(counts.var_names.str.match(pattern))
-    if not len(columns):
-        return np.full(counts.n_obs, np.nan)
-    part = np.asarray(counts.X[:, columns].sum(axis=1)).ravel()
-    return 100 * np.divide(part, total, out=np.zeros_like(total), where=total > 0)
 
 
 def _outliers(sample: pd.DataFrame, mads: float) -> pd.DataFrame:

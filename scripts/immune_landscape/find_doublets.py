@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from immune_landscape.device import CPU, Devices
 from immune_landscape.seeds import seed_of
+from immune_landscape.step_results import DoubletScores
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,6 +21,7 @@ LOG = logging.getLogger("immune_landscape")
 def find_doublets(
     counts: AnnData,
     seed: int,
+    devices: Devices = CPU,
     *,
     expected_rate: float | None,
     rate_per_1000_cells: float,
@@ -37,6 +40,8 @@ def find_doublets(
         Cells x genes, raw counts of kept cells, with ``obs['sample']``.
     seed
         Seed; each sample derives its own, so the result does not depend on which samples share a job.
+    devices
+        Where the scores are computed.
     expected_rate
         Share of doublets; None takes it from the number of cells.
     rate_per_1000_cells
@@ -58,42 +63,48 @@ def find_doublets(
     ----------
     Wolock 2019, doi:10.1016/j.cels.2018.11.005.
     """
+    groups = {str(name): cells.index for name, cells in counts.obs.groupby("sample", sort=False, observed=True)}
+    rates = {
+        name: expected_rate if expected_rate is not None else rate_per_1000_cells * len(cells) / 1000
+        for name, cells in groups.items()
+    }
+    scored = {name: counts[cells].X for name, cells in groups.items() if len(cells) >= min_cells}
+    found = devices.step("score_doublets")(
+        list(scored.values()),
+        [rates[name] for name in scored],
+        [seed_of(seed, name) for name in scored],
+        n_components=n_components,
+    )
+    by_name = dict(zip(scored, found, strict=True))
     tables = []
-    for name, cells in counts.obs.groupby("sample", sort=False, observed=True):
-        sample = counts[cells.index]
-        rate = expected_rate if expected_rate is not None else rate_per_1000_cells * len(cells) / 1000
-        table = pd.DataFrame({"sample": str(name), "expected_rate": rate}, index=cells.index)
-        scores, called = _scrublet(sample, rate, seed_of(seed, str(name)), n_components, min_cells)
-        tables.append(table.join(_call(scores, called, rate, max_calls)))
+    for name, cells in groups.items():
+        own = by_name.get(name, DoubletScores(np.full(len(cells), np.nan), np.empty(0)))
+        if name in scored and np.isnan(own.observed).all():
+            LOG.warning("sample %s not scored for doublets: too few variable genes", name)
+        table = pd.DataFrame({"sample": name, "expected_rate": rates[name]}, index=cells)
+        tables.append(table.join(_call(own, rates[name], max_calls).set_index(cells)))
     empty = pd.DataFrame(columns=["sample", "expected_rate", "doublet_score", "doublet", "cutoff"])
     return (pd.concat(tables) if tables else empty).rename_axis("cell")
 
 
-def _scrublet(
-    sample: AnnData, rate: float, seed: int, n_components: int, min_cells: int
-) -> tuple[pd.Series | None, pd.Series | None]:
-    """Scores and Scrublet's own calls; None where there is nothing to score or no valley."""
-    import scanpy as sc
+def _cutoff(simulated: np.ndarray) -> float:
+    """Return the valley between the two modes of the simulated scores; NaN where there is none."""
+    from skimage.filters import threshold_minimum
 
-    if sample.n_obs < min_cells:
-        return pd.Series(np.nan, index=sample.obs_names), None
-    counts = sample.copy()
-    counts.X = counts.X.astype(np.float32)
-    components = min(n_components, sample.n_obs // 4, sample.n_vars // 4)
     try:
-        sc.pp.scrublet(counts, expected_doublet_rate=rate, random_state=seed, n_prin_comps=components, verbose=False)
-    except ValueError as error:  # too few variable genes in a small panel
-        LOG.warning("sample %s not scored for doublets: %s", sample.obs["sample"].iloc[0], error)
-        return pd.Series(np.nan, index=sample.obs_names), None
-    called = counts.obs.get("predicted_doublet")
-    return counts.obs["doublet_score"], None if called is None or called.isna().any() else called.astype(bool)
+        return float(threshold_minimum(simulated))
+    except (RuntimeError, ValueError):  # one mode, or one value
+        return float("nan")
 
 
-def _call(scores: pd.Series | None, called: pd.Series | None, rate: float, max_calls: float) -> pd.DataFrame:
-    if scores is None or scores.isna().all():
-        index = None if scores is None else scores.index
-        return pd.DataFrame({"doublet_score": np.nan, "doublet": False, "cutoff": "not_scored"}, index=index)
-    if called is not None and called.mean() <= max_calls * rate:
+def _call(found: DoubletScores, rate: float, max_calls: float) -> pd.DataFrame:
+    """Call the cells above the cut-off, or where that is not to be believed those with the highest scores."""
+    scores = found.observed
+    if np.isnan(scores).all():
+        return pd.DataFrame({"doublet_score": scores, "doublet": False, "cutoff": "not_scored"})
+    cutoff = _cutoff(found.simulated)
+    called = scores > cutoff
+    if not np.isnan(cutoff) and called.mean() <= max_calls * rate:
         return pd.DataFrame({"doublet_score": scores, "doublet": called, "cutoff": "scrublet"})
-    highest = scores.rank(method="first", ascending=False) <= round(rate * len(scores))
+    highest = pd.Series(scores).rank(method="first", ascending=False) <= round(rate * len(scores))
     return pd.DataFrame({"doublet_score": scores, "doublet": highest, "cutoff": "expected_rate"})

@@ -82,7 +82,7 @@ def measure_dispersion(moments: np.ndarray, cells: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index: position of the gene; ``mean`` (log1p) and ``dispersion`` (normalised; NaN for a gene that does not vary).
+        Index: position of the gene; ``mean`` (log1p), ``dispersion`` (normalised; NaN for a gene that does not vary).
 
     References
     ----------

@@ -60,7 +60,7 @@ def lay_out(graph: sp.csr_matrix, points: np.ndarray, *, min_dist: float, seed: 
     pull, push = _tables(*fit_curve(min_dist))
     before = numba.get_num_threads()
     worth = threads if len(places) >= PARALLEL_FROM else 1
-    numba.set_num_threads(max(1, min(worth, numba.config.NUMBA_NUM_THREADS)))
+    numba.set_num_threads(max(1, min(worth, before)))
     try:
         for number in range(passes):
             rate = np.float32(1 - number / passes)
@@ -131,12 +131,17 @@ def _tables(a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
 def _step_of(squared: np.float32) -> int:
     """Return the step of a squared distance, read off the bits of the number: exponent, and the mantissa's first."""
     step = (np.float32(squared).view(np.int32) >> 14) - ((127 + LOWEST) << 9)
-    return min(max(step, 0), OCTAVES * STEPS - 1)
+    if step < 0:
+        return 0
+    return int(step) if step < OCTAVES * STEPS else OCTAVES * STEPS - 1
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _clipped(move: np.float32) -> np.float32:
-    return np.float32(min(max(move, -FURTHEST_MOVE), FURTHEST_MOVE))
+    """Return a move no longer than the furthest allowed."""
+    if move > FURTHEST_MOVE:
+        return np.float32(FURTHEST_MOVE)
+    return np.float32(-FURTHEST_MOVE) if move < -FURTHEST_MOVE else move
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

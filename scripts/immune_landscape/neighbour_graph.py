@@ -53,9 +53,8 @@ def _memberships(indices: np.ndarray, distances: np.ndarray) -> np.ndarray:
             if distance > 0:
                 nearest = distance
                 break
-        width = _bandwidth(row, nearest)
         least = MIN_SCALE * (row.mean() if nearest > 0 else overall)
-        width = np.float32(max(width, least))
+        width = np.float32(max(_bandwidth(row, nearest), least))
         for at in range(neighbours):
             if indices[cell, at] != cell:
                 far = row[at] - nearest
@@ -64,7 +63,7 @@ def _memberships(indices: np.ndarray, distances: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _bandwidth(row: np.ndarray, nearest: float) -> float:
+def _bandwidth(row: np.ndarray, nearest: np.float32) -> float:
     """Return the bandwidth at which a cell's weights sum to the logarithm of its number of neighbours."""
     target = np.log2(len(row))
     low, high, width = 0.0, np.inf, 1.0

@@ -103,9 +103,7 @@ def normalise(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
     return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
-def choose_genes(
-    normal: sp.csr_matrix, usable: np.ndarray, batch: np.ndarray | None, n_top_genes: int
-) -> np.ndarray:
+def choose_genes(normal: sp.csr_matrix, usable: np.ndarray, batch: np.ndarray | None, n_top_genes: int) -> np.ndarray:
     """Choose highly variable genes: ``seurat`` dispersion, ranked within batches.
 
     As ``scanpy.pp.highly_variable_genes(flavor="seurat", batch_key=...)`` on ``normal[:, usable]``.

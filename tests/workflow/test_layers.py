@@ -7,7 +7,7 @@ GEX = {
     *("load_samples", "filter_cells", "find_doublets", "merge_samples", "reduce_cells", "cluster_cells"),
     *("annotate_lineages", "annotate_subsets", "define_labels", "measure_composition", "compare_composition"),
     *("name_clusters", "compare_annotators", "check_identity", "draw_annotators", "draw_clusters", "draw_identity"),
-    *("draw_stability", "measure_markers", "draw_markers", "draw_cells"),
+    *("draw_stability", "rank_markers", "measure_markers", "draw_markers", "draw_cells"),
     *("draw_quality", "draw_composition", "export_h5ad"),
 }
 GEX_COMPARED = {

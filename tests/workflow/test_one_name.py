@@ -14,7 +14,7 @@ SCHEMAS = ROOT / "workflow" / "schemas" / "settings"
 CAPTIONS = ROOT / "workflow" / "report"
 MAX_LINES = 15
 # What a rule may hand to its script besides its own settings.
-OTHER_PARAMS = {"study", "seed", "definition"}
+OTHER_PARAMS = {"study", "seed", "definition", "devices"}
 COLLECTING = {"all", "default"}
 
 

@@ -155,6 +155,39 @@ rule define_labels:
         "../../scripts/define_labels.py"
 
 
+rule rank_markers:
+    input:
+        counts="<results>/merge_samples/counts.h5ad",
+        checksum="<results>/merge_samples/counts.h5ad.sha256",
+        labels="<results>/define_labels/cells.tsv.gz",
+    output:
+        markers=report(
+            "<results>/rank_markers/markers.tsv",
+            caption="../report/rank_markers.rst",
+            category="5 Cells",
+            labels={
+                "Result": "Genes that mark lineages, subsets and clusters (table)"
+            },
+        ),
+    log:
+        "<logs>/rank_markers.log",
+    benchmark:
+        "<benchmarks>/rank_markers.tsv"
+    retries: 2
+    conda:
+        "../../envs/core.yaml"
+    threads: 4
+    resources:
+        mem_mb=memory(16000),
+        gpu=gpus_of("rank_markers", **DEVICES),
+    params:
+        settings=lookup("rank_markers", within=config),
+        devices=DEVICES,
+        code=code_of("rank_markers"),
+    script:
+        "../../scripts/rank_markers.py"
+
+
 rule compare_annotators:
     input:
         lineages="<results>/annotate_lineages/cells.tsv.gz",

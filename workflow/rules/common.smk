@@ -12,6 +12,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from immune_landscape.claim_files import find_claims
 from immune_landscape.clinical_plan import clinical_figures, held_clinical
+from immune_landscape.device import gpus_of
 from immune_landscape.errors import ProblemsError
 from immune_landscape.layers import LAYERS
 from immune_landscape.plan import make_plan
@@ -67,6 +68,17 @@ FOLDER = {
     },
     "contract": PLAN.contract,
 }
+
+
+DEVICES = {
+    "requested": config["device"],
+    "of_steps": dict(config["device_of_steps"]),
+}
+
+
+def branch_threads(wildcards):
+    """Return the threads of a rule by branch: nothing runs beside all cells, the branches run side by side."""
+    return 4 if wildcards.branch == "all" else 1
 
 
 def memory(megabytes):

@@ -15,10 +15,13 @@ rule reduce_cells:
     retries: 2
     conda:
         "../../envs/core.yaml"
+    threads: branch_threads
     resources:
         mem_mb=memory(16000),
+        gpu=gpus_of("reduce_cells", **DEVICES),
     params:
         settings=lookup("reduce_cells", within=config),
+        devices=DEVICES,
         study={"batch_key": config["batch_key"]},
         seed=seed_of(config["seed"], "reduce_cells"),
         code=code_of("reduce_cells"),
@@ -43,10 +46,13 @@ rule cluster_cells:
     retries: 2
     conda:
         "../../envs/core.yaml"
+    threads: branch_threads
     resources:
         mem_mb=memory(8000),
+        gpu=gpus_of("cluster_cells", **DEVICES),
     params:
         settings=lookup("cluster_cells", within=config),
+        devices=DEVICES,
         seed=seed_of(config["seed"], "cluster_cells"),
         code=code_of("cluster_cells"),
     script:

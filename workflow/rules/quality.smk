@@ -14,8 +14,10 @@ rule filter_cells:
         "../../envs/core.yaml"
     resources:
         mem_mb=memory(8000),
+        gpu=gpus_of("filter_cells", **DEVICES),
     params:
         settings=lookup("filter_cells", within=config),
+        devices=DEVICES,
         code=code_of("filter_cells"),
     script:
         "../../scripts/filter_cells.py"
@@ -35,10 +37,13 @@ rule find_doublets:
     retries: 2
     conda:
         "../../envs/core.yaml"
+    threads: 4
     resources:
         mem_mb=memory(8000),
+        gpu=gpus_of("find_doublets", **DEVICES),
     params:
         settings=lookup("find_doublets", within=config),
+        devices=DEVICES,
         seed=seed_of(config["seed"], "find_doublets"),
         code=code_of("find_doublets"),
     script:

@@ -790,6 +790,7 @@ if HAS_GEX:
         ),
         expand(rules.draw_clusters.output.png, branch=BRANCHES),
         rules.draw_annotators.output,
+        rules.rank_markers.output,
     ]
 if HAS_GEX and config["device"] != "cpu":
     TARGETS += [rules.compare_devices.output]
