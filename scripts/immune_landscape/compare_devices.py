@@ -26,6 +26,7 @@ def compare_devices(
     batch: pd.Series,
     seed: int,
     study: Mapping[str, Any],
+    devices: Devices,
     *,
     cells: int,
     max_angle: float,
@@ -46,7 +47,9 @@ def compare_devices(
     seed
         Seed of the subsample and of the steps.
     study
-        ``device`` of the run, and the settings ``reduce_cells`` and ``cluster_cells``.
+        The settings ``reduce_cells`` and ``cluster_cells`` of the run.
+    devices
+        Where the steps of the run are done.
     cells
         Size of the subsample.
     max_angle, min_overlap, min_ari, max_composition_change, min_marker_correlation
@@ -68,14 +71,14 @@ def compare_devices(
     rows = np.sort(rng.choice(counts.n_obs, min(cells, counts.n_obs), replace=False))
     part, facts = counts[rows], _facts(study, len(rows))
     given = part.X.astype(np.float32), batch.loc[part.obs_names].to_numpy(dtype=str), seed
-    here, there = (run_core(*given, devices.step, facts) for devices in (CPU, Devices(study["device"])))
+    here, there = (run_core(*given, run.step, facts) for run in (CPU, devices))
     samples = part.obs["sample"].astype(str).to_numpy()
     limits = (-max_angle, min_overlap, min_ari, -max_composition_change, min_marker_correlation)
-    table = _judged(compare_runs(here, there, samples), limits).assign(device=study["device"], cells=len(rows))
+    table = _judged(compare_runs(here, there, samples), limits).assign(device=devices.requested, cells=len(rows))
     outside = table[~table["within"]]
     told = ", ".join(f"{row.measure} {row.value:.3g} (limit {row.limit:g})" for row in outside.itertuples())
     if len(outside) and must_agree:
-        raise AgreementError(f"CPU and {study['device']} do not agree on {len(rows)} cells: {told}")
+        raise AgreementError(f"CPU and {devices.requested} do not agree on {len(rows)} cells: {told}")
     LOG.log(logging.WARNING if len(outside) else logging.INFO, "outside their limits: %s", told or "none")
     return table[COLUMNS]
 

@@ -39,6 +39,7 @@ STEPS_OF_RULES = {
     "reduce_cells": ("normalise", "choose_genes", "principal_components", "integrate"),
     "cluster_cells": ("nearest_neighbours", "fuzzy_graph", "layout"),
     "rank_markers": ("normalise", "rank_markers"),
+    "compare_devices": tuple(name for name in STEPS if name not in ("cell_metrics", "score_doublets", "layout")),
 }
 """Rules whose heavy steps go through here."""
 

@@ -55,8 +55,6 @@ REPORT = f"results/{PLAN.name}/report.html"
 DATA_FILES = [
     path for layer in ("gex", "tcr", "bulk_tcr") for path in PLAN.files(layer)
 ]
-# What a rule with heavy steps takes of the resource `gpu`: --resources gpu=1 then runs them one by one.
-GPUS = 0 if config["device"] == "cpu" else 1
 # What it takes to read the cohort again inside a job. The contract stands for cohort.yaml, which is no input of a rule:
 # another figure size in it must not make everything run again.
 FOLDER = {

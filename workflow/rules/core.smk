@@ -79,12 +79,12 @@ rule compare_devices:
         "../../envs/core.yaml"
     resources:
         mem_mb=memory(16000),
-        gpu=GPUS,
+        gpu=gpus_of("compare_devices", **DEVICES),
     params:
         settings=lookup("compare_devices", within=config),
+        devices=DEVICES,
         study={
             "batch_key": config["batch_key"],
-            "device": config["device"],
             "reduce_cells": config["reduce_cells"],
             "cluster_cells": config["cluster_cells"],
         },

@@ -792,7 +792,7 @@ if HAS_GEX:
         rules.draw_annotators.output,
         rules.rank_markers.output,
     ]
-if HAS_GEX and config["device"] != "cpu":
+if HAS_GEX and gpus_of("compare_devices", **DEVICES):
     TARGETS += [rules.compare_devices.output]
 if HAS_BULK:
     TARGETS += [rules.draw_repertoires.output, rules.measure_usage.output]
