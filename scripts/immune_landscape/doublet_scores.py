@@ -112,5 +112,7 @@ def _likelihood(cells: np.ndarray, doublets: np.ndarray, rate: float, seed: int)
     wanted = min(round(round(0.5 * np.sqrt(len(cells))) * (1 + RATIO)), len(points))
     near, _ = search(points, wanted, exact=len(points) <= EXACT_BELOW, seed=seed)
     doubled = (near >= len(cells)).sum(axis=1)
+    # A simulated doublet is no neighbour of its own.
+    doubled[len(cells) :] -= (near[len(cells) :] == np.arange(len(cells), len(points))[:, None]).any(axis=1)
     share = (doubled + 1) / (wanted + 2)
     return share * rate / RATIO / (1 - rate - share * (1 - rate - rate / RATIO))

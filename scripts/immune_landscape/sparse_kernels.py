@@ -40,21 +40,21 @@ def sum_rows(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, member: 
 
 
 @numba.njit(cache=True, nogil=True)
-def scale_rows(data: np.ndarray, indptr: np.ndarray, factor: np.ndarray, out: np.ndarray) -> None:
-    """Multiply each row by a factor.
+def scale_rows(data: np.ndarray, indptr: np.ndarray, divisor: np.ndarray, out: np.ndarray) -> None:
+    """Divide each row by a number.
 
     Parameters
     ----------
     data, indptr
         Values and row bounds of a CSR matrix.
-    factor
-        Shape (rows,).
+    divisor
+        float32, shape (rows,).
     out
         Where the values go, float32 of the shape of `data`.
     """
     for row in range(len(indptr) - 1):
         for at in range(indptr[row], indptr[row + 1]):
-            out[at] = data[at] * factor[row]
+            out[at] = np.float32(data[at]) / divisor[row]
 
 
 @numba.njit(cache=True, nogil=True)

@@ -96,9 +96,10 @@ def normalise(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
 
     none = np.zeros((0, counts.shape[1]), dtype=np.uint8)
     total = sum_rows(counts.data, counts.indices, counts.indptr, none)[0]
-    factor = np.divide(target_sum, total, out=np.zeros_like(total), where=total > 0)
+    # In single precision, as scanpy does: what it rounds to equal values, ranks must find equal too.
+    divisor = np.where(total > 0, total, target_sum).astype(np.float32) / np.float32(target_sum)
     values = np.empty(counts.nnz, dtype=np.float32)
-    scale_rows(counts.data, counts.indptr, factor, values)
+    scale_rows(counts.data, counts.indptr, divisor, values)
     np.log1p(values, out=values)
     return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
