@@ -202,7 +202,6 @@ def marker_correlation(first: np.ndarray, second: np.ndarray, matched: pd.DataFr
     from scipy.stats import spearmanr
 
     large = matched[(matched["b"] != "") & (matched[["cells_a", "cells_b"]].min(axis=1) >= MIN_CELLS)]
-    found = [
-        spearmanr(first[int(row.a)], second[int(row.b)], nan_policy="omit").statistic for row in large.itertuples()
-    ]
+    pairs = zip(large["a"].astype(int), large["b"].astype(int), strict=True)
+    found = [float(spearmanr(first[own], second[other], nan_policy="omit").statistic) for own, other in pairs]
     return float(min(found)) if found else float("nan")

@@ -149,7 +149,7 @@ def _layout_of(source: Source) -> tuple[np.ndarray, int]:
     """Return the bounds of the rows, and the number of columns."""
     import h5py
 
-    if sp.issparse(source):
+    if isinstance(source, sp.csr_matrix):
         return source.indptr.astype(np.int64), source.shape[1]
     with h5py.File(source) as file:
         kind = str(file["X"].attrs.get("encoding-type", "array"))
@@ -163,7 +163,7 @@ def _opened(source: Source) -> Iterator[tuple[Any, Any]]:
     """Yield values and places that can be sliced: arrays, or data sets of a file that is open meanwhile."""
     import h5py
 
-    if sp.issparse(source):
+    if isinstance(source, sp.csr_matrix):
         yield source.data, source.indices
         return
     with h5py.File(source) as file:

@@ -75,7 +75,7 @@ DEVICES = {
 
 
 def branch_threads(wildcards):
-    """Return the threads of a rule by branch: nothing runs beside all cells, the branches run side by side."""
+    """Return threads by branch: nothing runs beside all cells, the branches run side by side."""
     return 4 if wildcards.branch == "all" else 1
 
 
