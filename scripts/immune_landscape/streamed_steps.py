@@ -232,7 +232,8 @@ def sum_groups(blocks: CountBlocks, groups: np.ndarray, n_groups: int) -> sp.csr
     csr_matrix of int64, shape (groups, genes)
         Sums, exact.
     """
-    total: Any = sp.csr_matrix((n_groups, blocks.shape[1]), dtype="int64")
+    none = np.empty(0, dtype=np.int64)
+    total: Any = sp.csr_matrix((none, (none, none)), shape=(n_groups, blocks.shape[1]))
     for rows, counts in blocks:
         own = groups[rows]
         cells = np.flatnonzero(own >= 0)
