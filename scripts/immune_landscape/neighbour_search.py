@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numba
 import numpy as np
+
+# It tells at each import which of its builds it tried.
+logging.getLogger("faiss").setLevel(logging.WARNING)
 
 MARGIN = 8
 """Further neighbours that are looked for, so that those whose distances differ by rounding are put in order."""
