@@ -4,8 +4,8 @@ python benchmarks/core_recipe.py counts.h5ad folder [device]
 
 One line of JSON a step (`step_meter`), named as in the plain recipe. Every step goes through `device.step`, and counts
 are read in blocks (`streamed_steps`), so that they need not fit into memory; values are normalised as they are read, in
-no step of its own; the rules still read the count store whole. What rules write is written: the count store, components,
-clusters with graph and map, and markers.
+no step of its own; the rules still read the count store whole. What rules write is written: the count store,
+components, clusters with graph and map, and markers.
 """
 
 import os
