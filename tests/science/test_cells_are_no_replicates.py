@@ -30,6 +30,7 @@ UNITS = {
     "estimates": "power of a t test between patients",
     "expression_null": "patients, labels permuted",
     "hazards": "patients, time to event",
+    "link_outcomes": "patients, time to event",
     "measure_endpoints": "patients, share with response",
     "repertoire_metrics": "no test: interval of a number of one sample",
     "merge_contrasts": "no test: corrects p values of patients",
@@ -117,6 +118,8 @@ def test_every_p_value_of_a_run_comes_from_at_most_its_patients(tiny):
             assert (table[["n_a", "n_b"]].sum(axis=1) <= len(patients)).all(), name
         elif "patient" in table:
             assert set(table["patient"]) <= patients, name
+        elif "n" in table:
+            assert (table["n"].dropna() <= len(patients)).all(), name
         else:
             # Without a number of patients, no p may be smaller than theirs can make it.
             known = table.dropna(subset="p")
