@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from immune_landscape.clinical_tables import assessment_table, event_table, outcome_table
+from immune_landscape.clinical_tables import assessment_table, biomarker_table, event_table, outcome_table
 from immune_landscape.cohort import Cohort, design_table, examine_cohort, patient_table
 from immune_landscape.cohort_checks import FILE_LAYERS
 from immune_landscape.config_checks import is_simulated
@@ -61,8 +61,8 @@ def check_inputs(
         sha256, bytes, layer, sample, note; the sheets included, that of patients without checksum in a blinded
         cohort), ``notes`` (file, line, column, kind, message), ``populations`` (sample, population, parent, count,
         fraction), ``measures`` (sample, measure, value, unit, scale), ``outcomes`` (see
-        ``clinical_tables.outcome_table``), ``assessments`` and ``adverse_events`` (columns of their sheets); tables
-        have no row where the cohort has no such layer or sheet.
+        ``clinical_tables.outcome_table``), ``assessments``, ``adverse_events`` and ``biomarkers`` (columns of their
+        sheets); tables have no row where the cohort has no such layer or sheet.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def check_inputs(
     tables = {"design": design_table(cohort), "patients": patient_table(cohort)}
     tables |= {"inputs": _input_table(cohort), "notes": _note_table(notes), "outcomes": outcome_table(cohort)}
     tables |= {"assessments": assessment_table(cohort), "adverse_events": event_table(cohort)}
+    tables |= {"biomarkers": biomarker_table(cohort)}
     return tables | {"populations": _population_table(cohort), "measures": _measure_table(cohort)}
 
 

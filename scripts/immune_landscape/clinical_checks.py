@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from immune_landscape.biomarker_checks import biomarker_notes, biomarker_problems
 from immune_landscape.config_checks import LocationOf, case_twins
 from immune_landscape.errors import Problem
+from immune_landscape.guarantee_time import guarantee_message, unguarded
+from immune_landscape.link_checks import link_problems
 from immune_landscape.patient_outcomes import DAYS, ratio_of
 from immune_landscape.recist import Rule, patient_responses, time_points
 from immune_landscape.schemas import load_schema
@@ -55,6 +58,8 @@ def clinical_problems(tables: Tables, config: Mapping[str, Any], place_of: Locat
     if tables.patients is not None:
         problems += _contact_problems(tables.patients, faulty)
     problems += _randomisation_problems(tables.patients, config, place_of)
+    problems += biomarker_problems(tables, config, place_of, faulty)
+    problems += link_problems(config, late_columns(config), place_of)
     return problems + _guarantee_problems(tables.patients, config, place_of)
 
 
@@ -179,11 +184,9 @@ def _guarantee_problems(patients: Table | None, config: Mapping[str, Any], place
         if name not in known:
             message = f"{printable(name)} is not a column of patients.tsv{did_you_mean(name, known)}"
             problems.append(Problem(*place_of(path), dotted(path), message, "unknown_column"))
-        elif name in late and settings["landmark"] is None:
-            message = (
-                f"{name} is known only after treatment began, and whoever lives longer has more time to get it; "
-                "set compare_outcomes.landmark, from which only patients still free of the event are compared"
-            )
+        elif unguarded([name], late, guarded=settings["landmark"] is not None):
+            remedy = "set compare_outcomes.landmark, from which only patients still free of the event are compared"
+            message = guarantee_message(name, remedy)
             problems.append(Problem(*place_of(path), dotted(path), message, "guarantee_time"))
     return problems
 
@@ -219,8 +222,9 @@ def clinical_notes(tables: Tables, config: Mapping[str, Any]) -> list[Problem]:
     -------
     list of Problem
         Best responses that differ from those derived, assessments after death, allocations far from the ratio, strata
-        without an entry, deaths by grade 5 that the outcome does not tell, and events of patients who were not treated.
-        All at cells of patients.tsv that a masked cohort hides, so that none tells an arm or an outcome.
+        without an entry, deaths by grade 5 that the outcome does not tell, and events of patients who were not treated,
+        all at cells of patients.tsv that a masked cohort hides, so that none tells an arm or an outcome; and those of
+        `biomarker_checks.biomarker_notes`.
     """
     patients = tables.patients
     if patients is None:
@@ -231,7 +235,7 @@ def clinical_notes(tables: Tables, config: Mapping[str, Any]) -> list[Problem]:
         notes += _late_notes(patients, tables.assessments, config)
     if tables.adverse_events is not None:
         notes += _death_notes(patients, tables.adverse_events)
-    return notes
+    return notes + biomarker_notes(tables, config)
 
 
 def _allocation_notes(patients: Table, config: Mapping[str, Any]) -> list[Problem]:

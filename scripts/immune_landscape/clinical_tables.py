@@ -51,6 +51,11 @@ def event_table(cohort: Cohort) -> pd.DataFrame:
     return _rows(cohort.adverse_events, list(load_schema("adverse_events")["properties"]))
 
 
+def biomarker_table(cohort: Cohort) -> pd.DataFrame:
+    """Return the biomarkers of a cohort; what was measured tells neither arm nor outcome."""
+    return _rows(cohort.biomarkers, list(load_schema("biomarkers")["properties"]))
+
+
 def _rows(table: pd.DataFrame | None, columns: list[str]) -> pd.DataFrame:
     import pandas as pd
 

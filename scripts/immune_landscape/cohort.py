@@ -43,7 +43,7 @@ class Cohort:
         One row per sample; ``gex``, ``tcr`` and ``bulk_tcr`` are resolved paths or empty.
     populations, measures
         Gated populations and other numbers per sample, where the folder has them.
-    assessments, adverse_events
+    assessments, adverse_events, biomarkers
         Clinical sheets, where the folder has them.
     data_root
         Folder that the paths in samples.tsv were resolved against.
@@ -63,6 +63,7 @@ class Cohort:
     measures: pd.DataFrame | None
     assessments: pd.DataFrame | None = None
     adverse_events: pd.DataFrame | None = None
+    biomarkers: pd.DataFrame | None = None
     data_root: Path = Path()
     sample_lines: tuple[int, ...] = ()
     config_lines: dict[str, int] = field(default_factory=dict)
@@ -239,9 +240,9 @@ def _sound(values: dict[str, Any], unsound: set[str]) -> dict[str, Any]:
 def _specs(name: str, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     extra = config["extra_columns"].get(name, {})
     specs = {**load_schema(name)["properties"], **extra}
-    if name == "samples" and config["visits"]:
+    if name in ("samples", "biomarkers") and config["visits"]:
         specs["visit"] = {**specs["visit"], "enum": config["visits"]}
-    if name == "samples":
+    if name in ("samples", "biomarkers"):
         specs["tissue"] = {**specs["tissue"], "enum": config["tissues"]}
     return specs
 
@@ -250,10 +251,10 @@ _Read = tuple["Table | None", list[Problem], list[Problem]]
 
 
 def _read_sheets(folder: Path, config: _Config) -> list[_Read]:
-    names = ("patients", "samples", "populations", "measures", "assessments", "adverse_events")
+    names = ("patients", "samples", "populations", "measures", "assessments", "adverse_events", "biomarkers")
     # A cohort of clinical tables alone says so, and then needs no samples.
     without_samples = config.effective.get("layers") == []
-    optional = [False, without_samples, *[True] * 4]
+    optional = [False, without_samples, *[True] * (len(names) - 2)]
     return [_read_table(folder, *pair, config.effective) for pair in zip(names, optional, strict=True)]
 
 
@@ -321,6 +322,7 @@ def _assemble(
         measures=bare.get("measures"),
         assessments=bare.get("assessments"),
         adverse_events=bare.get("adverse_events"),
+        biomarkers=bare.get("biomarkers"),
         data_root=root,
         sample_lines=lines,
         config_lines={dotted(path): line for path, line in config.file.lines.items()},

@@ -7,16 +7,20 @@ import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from immune_landscape.clinical_checks import clinical_problems
 from immune_landscape.config_checks import LocationOf, case_twins, is_simulated
 from immune_landscape.data_files import resolve_path
+from immune_landscape.designs import WITHIN
 from immune_landscape.errors import Problem
 from immune_landscape.number_checks import feature_names, measure_problems, population_problems, unknown_measure
 from immune_landscape.sheet_tables import Cells, Table, Tables
 from immune_landscape.strict_yaml import KeyPath, dotted
 from immune_landscape.text_files import did_you_mean, listed, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_LAYERS = ("gex", "tcr", "bulk_tcr")
 
@@ -129,13 +133,24 @@ def _repeated_patients(table: Table) -> list[Problem]:
 
 def _repeated_visits(table: Table, config: Mapping[str, Any], faulty: Cells) -> list[Problem]:
     frame = table.frame.assign(tissue=table.frame["tissue"].mask(table.frame["tissue"] == "", config["tissues"][0]))
-    once = Table(
-        table.label,
-        frame[~frame["sample"].duplicated() | (frame["sample"] == "")],
-        table.present,
-        table.broken,
-    )
-    return _repeated(once, ["patient", "visit", "tissue"], "duplicate_visit", faulty)
+    once = frame[~frame["sample"].duplicated() | (frame["sample"] == "")]
+    problems = []
+    for part, more in ((once[once["region"] == ""], ()), (once[once["region"] != ""], ("region",))):
+        keys = ["patient", "visit", "tissue", *more]
+        problems += _repeated(Table(table.label, part, table.present, table.broken), keys, "duplicate_visit", faulty)
+    return problems + _whole_beside_regions(table, once)
+
+
+def _whole_beside_regions(table: Table, frame: pd.DataFrame) -> list[Problem]:
+    """Report samples without a region beside others of the same tissue that have one: what they are part of is open."""
+    problems = []
+    for _, rows in frame.groupby(["patient", "visit", "tissue"], sort=False):
+        named = rows[rows["region"] != ""]
+        for line in rows.index[rows["region"] == ""] if len(named) else []:
+            there = f"region {named['region'].iloc[0]} of the same tissue and visit"
+            message = f"is empty, but line {named.index[0]} is of {there}"
+            problems.append(table.at(line, "region", message, "missing_region"))
+    return problems
 
 
 def _twins(table: Table, columns: tuple[str, ...]) -> list[Problem]:
@@ -333,9 +348,9 @@ def completed_config(config: Mapping[str, Any], tables: Tables) -> dict[str, Any
     completed = copy.deepcopy(dict(config))
     completed.setdefault("layers", held_layers(tables))
     completed["simulated"] = config["simulated"] or is_simulated(config)
-    within = {"visit": ("tissue", "tissues"), "tissue": ("visit", "visits")}
+    source = {"visit": "visits", "tissue": "tissues"}
     for contrast in completed["contrasts"]:
-        key, source = within[contrast["factor"]]
-        contrast[key] = contrast[key] or next(iter(config[source]), "")
+        for key in WITHIN[contrast["factor"]]:
+            contrast[key] = contrast[key] or next(iter(config[source[key]]), "")
         contrast["strata"] = list(dict.fromkeys([*config["strata"], *contrast["strata"]]))
     return completed

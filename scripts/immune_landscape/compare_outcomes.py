@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from immune_landscape.clinical_checks import late_columns
 from immune_landscape.errors import DesignError
+from immune_landscape.guarantee_time import from_landmark, unguarded
 from immune_landscape.hazards import COX, fit_hazards, interaction_p, proportionality
 from immune_landscape.patient_outcomes import (
     COUNTED,
@@ -133,7 +134,7 @@ def compare_outcomes(
     Anderson, Cain and Gelber (1983), https://doi.org/10.1200/JCO.1983.1.11.710
     """
     late = late_columns(study)
-    if landmark is None and (refused := [name for name in by if name in late]):
+    if refused := unguarded(by, late, guarded=landmark is not None):
         message = f"{', '.join(refused)} is known only after treatment began: times are compared from a landmark only"
         raise DesignError(message)
     rules = Rules(level, firth_below, window)
@@ -247,10 +248,7 @@ def _time_rows(
     flags = pd.Series(is_a, index=chosen.index)
     for endpoint in TIMES:
         found = times_of(chosen, endpoint)
-        times, events, members = found.times, found.events, found.patients
-        if not math.isnan(pair.landmark):
-            kept = times > pair.landmark
-            times, events, members = times[kept] - pair.landmark, events[kept], members[kept]
+        members, times, events = found if math.isnan(pair.landmark) else from_landmark(found, pair.landmark)
         group = flags[members].to_numpy()
         facts = _facts(pair, group, events) | {"endpoint": endpoint}
         if min(facts["n_a"], facts["n_b"]) < SMALLEST_ARM:
@@ -261,7 +259,7 @@ def _time_rows(
             within = stratum_of(chosen.loc[members], columns)
             named = facts | {"strata": ", ".join(columns)}
             yield from _tests(named, times, events, group, within, rules)
-        yield facts | _mean_difference(times, events, group, rules, study["time_unit"])
+        yield facts | mean_difference(times, events, group, rules, study["time_unit"])
 
 
 def _tests(
@@ -304,7 +302,25 @@ def hazard_ratio(
     return {"estimate": estimate, "low": low, "high": high, "p": float(fit.p[0]), "method": fit.method}
 
 
-def _mean_difference(times: np.ndarray, events: np.ndarray, group: np.ndarray, rules: Rules, unit: str) -> Row:
+def mean_difference(times: np.ndarray, events: np.ndarray, group: np.ndarray, rules: Rules, unit: str) -> Row:
+    """Return the difference of two restricted means with its interval.
+
+    Parameters
+    ----------
+    times, events
+        (patients,) times, and true for an event.
+    group
+        (patients,) true for the group from whose mean the other is subtracted.
+    rules
+        Level, and the end of the window; None for the largest time that both groups were followed to.
+    unit
+        Unit of the times.
+
+    Returns
+    -------
+    dict
+        estimate, low, high, p, at (end of the window), unit, method; no interval where a group has no event in it.
+    """
     ends = [float(times[members].max()) for members in (group, ~group)]
     window = min(ends) if rules.window is None else rules.window
     first, second = (restricted_mean(times[members], events[members], window) for members in (group, ~group))

@@ -199,10 +199,10 @@ def _unknown_levels(
     problems = []
     lists = {"visit": "visits", "tissue": "tissues"}
     factor = contrast["factor"]
-    named: list[tuple[KeyPath, str, str]] = [(("reference",), factor, contrast["reference"])]
-    named += [(("target",), factor, contrast["target"])]
-    named += [(("targets", i), factor, level) for i, level in enumerate(contrast["targets"])]
-    named += [((key,), key, contrast[key]) for key in lists]
+    named: list[tuple[KeyPath, str, str]] = [((key,), key, contrast[key]) for key in lists]
+    if factor in lists:  # regions are those of samples.tsv, and checked with its samples
+        named += [(("reference",), factor, contrast["reference"]), (("target",), factor, contrast["target"])]
+        named += [(("targets", i), factor, level) for i, level in enumerate(contrast["targets"])]
     for key, of, value in named:
         known, here = config[lists[of]], (*path, *key)
         if value and value not in known and lists[of] not in unsound:

@@ -11,7 +11,10 @@ from immune_landscape.schemas import load_schema, section_names
 README = Path(__file__).resolve().parents[2] / "config" / "README.md"
 BEGIN = "<!-- begin: tables made from workflow/schemas; do not edit -->"
 END = "<!-- end: tables made from workflow/schemas -->"
-SHEETS = ("patients", "samples", "populations", "measures", "assessments", "adverse_events", "donor_cells")
+SHEETS = (
+    *("patients", "samples", "populations", "measures", "assessments", "adverse_events", "biomarkers"),
+    "donor_cells",
+)
 FORMS = {"slug": "id", "study-code": "id", "path": "path", "text": "text"}
 
 Schema = Mapping[str, Any]

@@ -19,7 +19,9 @@ GROUP_COLUMNS = {"baseline": "response", "response_by_visit": "response", "arm_b
 """Estimand -> column that tells the groups, unless the contrast names another."""
 
 RESPONSE_GROUPS = ("responder", "non_responder")
-WITHIN = {"visit": "tissue", "tissue": "visit"}
+WITHIN = {"visit": ("tissue",), "tissue": ("visit",), "region": ("visit", "tissue")}
+"""Factor -> columns of which one level is compared within."""
+
 NESTED_FORM = "~ {group} + {group}:patient + {group}:{factor}"
 
 
@@ -33,7 +35,8 @@ def complete_pairs(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     contrast
         One contrast of the cohort. With several tissues (for the factor visit) or visits (for
         the factor tissue) samples of the contrast's ``tissue`` or ``visit`` are used, or of the
-        design's first.
+        design's first; where it names a ``region``, samples of that region alone. Of several
+        regions the first stands for all (see `averaged_samples`).
 
     Returns
     -------
@@ -46,7 +49,7 @@ def complete_pairs(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     Raises
     ------
     DesignError
-        When a patient has two samples at the same level, or the group column is unknown.
+        When a patient has two samples at the same level that are not of two regions, or the group column is unknown.
     """
     import pandas as pd
 
@@ -87,6 +90,29 @@ def grouped_samples(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     factor = str(contrast.get("factor", "visit"))
     table = chosen[["sample", "patient"]].assign(group=_groups(chosen, contrast), level=chosen[factor].tolist())
     return table[table["group"] != ""].reset_index(drop=True)
+
+
+def averaged_samples(design: pd.DataFrame, contrast: Contrast) -> dict[str, list[str]]:
+    """Return the samples that are averaged because they are regions of one tissue at one visit of a patient.
+
+    Parameters
+    ----------
+    design
+        One row per sample.
+    contrast
+        One contrast of the cohort.
+
+    Returns
+    -------
+    dict of str to list of str
+        Sample that stands for the regions -> all of them; empty without regions, or where the contrast compares them.
+    """
+    chosen = _chosen_samples(design, contrast)
+    if "region" not in chosen or chosen.empty:
+        return {}
+    keys = ["patient", str(contrast.get("factor", "visit"))]
+    groups = (list(names) for _, names in chosen.groupby(keys, sort=False)["sample"])
+    return {names[0]: names for names in groups if len(names) > 1}
 
 
 def target_levels(contrast: Contrast) -> list[str]:
@@ -237,11 +263,12 @@ def confounding_table(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
 
 
 def _chosen_samples(design: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
-    within = WITHIN[contrast.get("factor", "visit")]
-    if within not in design or design.empty:
-        return design
-    level = contrast.get(within) or design[within].iloc[0]
-    return design[design[within] == level]
+    for within in WITHIN[contrast.get("factor", "visit")]:
+        if within in design and not design.empty:
+            level = contrast.get(within) or design[within].iloc[0]
+            design = design[design[within] == level]
+    region = contrast.get("region")
+    return design[design["region"] == region] if region and "region" in design else design
 
 
 def _groups(design: pd.DataFrame, contrast: Contrast) -> list[str]:
@@ -258,10 +285,12 @@ def _groups(design: pd.DataFrame, contrast: Contrast) -> list[str]:
 
 def _one_sample(design: pd.DataFrame, contrast: Contrast, level: str) -> dict[str, str]:
     rows = design[design[contrast.get("factor", "visit")] == level]
-    twice = sorted(set(rows.loc[rows["patient"].duplicated(), "patient"]))
+    places = [name for name in ("patient", "region") if name in rows]
+    twice = sorted(set(rows.loc[rows[places].duplicated(), "patient"]))
     if twice:
         raise DesignError(f"contrast {contrast['name']}: more than one sample at {level} of {listed(twice)}")
-    return dict(zip(rows["patient"], rows["sample"], strict=True))
+    first = rows[~rows["patient"].duplicated()]
+    return dict(zip(first["patient"], first["sample"], strict=True))
 
 
 def _used_samples(design: pd.DataFrame, contrast: Contrast, pairs: pd.DataFrame) -> pd.DataFrame:

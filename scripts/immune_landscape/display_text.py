@@ -12,6 +12,7 @@ from immune_landscape.cell_types import name_of, read_markers
 from immune_landscape.layers import LAYERS
 
 PARENTS = {"all": "All cells", "cells": "All cells", "nk": "NK cells", "t": "T cells"}
+PARENTS |= {"immune": "Immune cells", "cd8": "CD8 T cells"}
 NAMES = {
     "responder": "Responders",
     "non_responder": "Non-responders",
@@ -73,6 +74,13 @@ FEATURE_NAMES = {
     "predicted_CMV": "Predicted CMV, share above chance",
     "predicted_EBV": "Predicted EBV, share above chance",
     "predicted_InfluenzaA": "Predicted influenza A, share above chance",
+    "immune_share": "Immune cells",
+    "t_of_immune": "T cells",
+    "nk_of_immune": "NK cells",
+    "b_of_immune": "B cells",
+    "plasma_of_immune": "Plasma cells",
+    "macrophage_of_immune": "Macrophages",
+    "cd8_to_treg": "CD8 T cells against Treg",
     "bulk_share": "Share of bulk mass of clones seen in cells",
     "cells_kept": "Cells kept",
     "share_kept": "Share of cells kept",
@@ -145,7 +153,7 @@ def shown_feature(study: Mapping[str, Any], layer: str, feature: str) -> str:
     labels = study.get("labels") or {}
     if feature in labels or layer == "composition":
         return shown(study, feature)
-    if layer == "signatures":
+    if layer in ("signatures", "microenvironment") and feature not in FEATURE_NAMES:
         entry: Mapping[str, Any] = read_markers()["signatures"].get(feature) or {}
         return str(entry.get("name") or shown(study, feature))
     return FEATURE_NAMES.get(feature, feature)

@@ -6,13 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from immune_landscape.display_text import clip_text, counted, format_p, shown
 from immune_landscape.figures import empty_figure, new_figure, styled
-from immune_landscape.palette import FAINT, INK, MUTED, GroupStyle, group_styles
+from immune_landscape.palette import MUTED, GroupStyle, group_styles
 from immune_landscape.patient_outcomes import EVERYBODY
+from immune_landscape.survival_panels import (
+    draw_ratio,
+    finish_curves,
+    finish_ratios,
+    numbers_at_risk,
+    ratio_limit,
+    survival_curve,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +29,6 @@ NAMES = {"pfs": "Progression-free survival", "os": "Overall survival"}
 POPULATIONS = {"all_treated": "All treated patients", "intention_to_treat": "All patients, by intention to treat"}
 SUBGROUPS = "Hazard ratio of the arms within subgroups"
 ROW, MOST_GROUPS = 0.2, 6
-REACH = 30.0
-"""Hazard ratio at which the axis of the forest ends at the latest; bounds beyond end in arrows."""
 
 
 @styled
@@ -84,12 +89,13 @@ def _draw_curves(
     grid = figure.add_gridspec(2, 1, height_ratios=[3.6, 0.45 + ROW * len(groups)])
     top, below = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     for group, rows in curves.groupby("group", sort=False):
-        _draw_curve(
-            top, rows, styles[str(group)], bands, _legend(tables["endpoints"], endpoint, column, str(group), study)
-        )
+        label = _legend(tables["endpoints"], endpoint, column, str(group), study)
+        survival_curve(top, rows, styles[str(group)], bands=bands, label=label)
     risks = _chosen(tables["at_risk"], endpoint, by)
-    _draw_risks(below, risks, styles, column, study)
-    _finish_curves(top, below, curves, risks, study)
+    names = {group: clip_text(_group_name(study, column, group), 16) for group in groups}
+    numbers_at_risk(below, risks, names, styles)
+    finish_curves(top, below, curves, risks, study["time_unit"])
+    top.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), handlelength=2.4, borderpad=0.2)
     return figure
 
 
@@ -112,21 +118,6 @@ def _group_name(study: Mapping[str, Any], column: str, group: str) -> str:
     if column in (EVERYBODY, "arm"):
         return shown(study, group)
     return f"{shown(study, column)} {shown(study, group)}"
-
-
-def _draw_curve(axes: Axes, rows: pd.DataFrame, style: GroupStyle, bands: bool, label: str) -> None:
-    axes.step(
-        rows["time"], 100 * rows["survival"], where="post", color=style.colour, linestyle=style.linestyle,
-        linewidth=1.6, label=label, gid="curve",
-    )  # fmt: skip
-    if bands:
-        low, high = (100 * rows[name].astype(float).fillna(rows["survival"]) for name in ("low", "high"))
-        axes.fill_between(rows["time"], low, high, step="post", color=style.colour, alpha=0.13, linewidth=0, gid="band")
-    left = rows[rows["censored"] > 0]
-    axes.plot(
-        left["time"], 100 * left["survival"], linestyle="none", marker="|", markersize=7, color=style.colour,
-        markeredgewidth=1.1, gid="censored",
-    )  # fmt: skip
 
 
 def _legend(endpoints: pd.DataFrame | None, endpoint: str, column: str, group: str, study: Mapping[str, Any]) -> str:
@@ -183,37 +174,6 @@ def _sentence(rows: Mapping[str, Any], level: float, study: Mapping[str, Any]) -
     return "; ".join(parts) or "too few patients"
 
 
-def _draw_risks(
-    axes: Axes, risks: pd.DataFrame, styles: Mapping[str, GroupStyle], column: str, study: Mapping[str, Any]
-) -> None:
-    for height, (group, rows) in enumerate(risks.groupby("group", sort=False)):
-        for time, count in zip(rows["time"], rows["at_risk"], strict=True):
-            axes.text(time, height, f"{int(count)}", ha="center", va="center", fontsize=7.5, gid="at_risk")
-        name = clip_text(_group_name(study, column, str(group)), 16)
-        axes.text(
-            -0.045, height, name, ha="right", va="center", fontsize=7.5, color=styles[str(group)].colour,
-            transform=axes.get_yaxis_transform(), fontweight="bold",
-        )  # fmt: skip
-    axes.set_ylim(risks["group"].nunique() - 0.4, -0.9)
-    axes.text(0, 1.0, "At risk", transform=axes.transAxes, fontsize=7.5, color=MUTED, va="top")
-
-
-def _finish_curves(top: Axes, below: Axes, curves: pd.DataFrame, risks: pd.DataFrame, study: Mapping[str, Any]) -> None:
-    end = max(float(curves["time"].max()), float(risks["time"].max())) * 1.03 or 1.0
-    ticks = sorted(set(risks["time"]))
-    for axes in (top, below):
-        axes.set_xlim(-0.02 * end, end)
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    top.set_ylim(0, 102)
-    top.set_ylabel("Free of the event (%)")
-    top.set_xlabel(f"Time ({study['time_unit']})")
-    top.grid(axis="y")
-    top.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), handlelength=2.4, borderpad=0.2)
-    below.set_xticks([])
-    below.set_yticks([])
-    below.spines[:].set_visible(False)
-
-
 def _draw_forest(subgroups: pd.DataFrame | None, study: Mapping[str, Any], level: float) -> Figure:
     if subgroups is None or subgroups.empty:
         return empty_figure(SUBGROUPS, "No randomised arms were compared.", study)
@@ -242,11 +202,12 @@ def _draw_forest(subgroups: pd.DataFrame | None, study: Mapping[str, Any], level
 
 def _draw_forest_rows(axes: list[Axes], table: pd.DataFrame, title: str, study: Mapping[str, Any]) -> None:
     names, middle, numbers = axes
-    limit = _forest_limit(table)
+    limit = ratio_limit(table[["estimate", "low", "high"]])
     told: set[str] = set()
     for height, row in enumerate(table.to_dict("records")):
-        _draw_ratio(middle, height, row, limit)
         column = str(row["subgroup"])
+        events = row["events_a"] + row["events_b"]
+        draw_ratio(middle, height, row, limit, marker="s" if column else "D", events=events)
         label = "All patients" if not column else f"{shown(study, column)}: {shown(study, str(row['value']))}"
         names.text(
             0.0, height, clip_text(label, 34), va="center", fontsize=8, fontweight="bold" if not column else None
@@ -268,7 +229,7 @@ def _draw_forest_rows(axes: list[Axes], table: pd.DataFrame, title: str, study: 
     for part in (names, numbers):
         part.set_xlim(0, 1)
         part.set_axis_off()
-    _finish_forest(middle, limit)
+    finish_ratios(middle, limit)
 
 
 def _patients(row: Mapping[Any, Any], end: str) -> str:
@@ -284,40 +245,3 @@ def _ratio_text(row: Mapping[Any, Any]) -> str:
         )
     firth = " F" if "Firth" in str(row["method"]) else ""
     return f"{row['estimate']:.2f} [{row['low']:.2f} to {row['high']:.2f}]{firth}"
-
-
-def _forest_limit(table: pd.DataFrame) -> float:
-    """Return the end of the axis of hazard ratios, the same below and above 1."""
-    values = np.abs(np.log(table[["estimate", "low", "high"]].astype(float).to_numpy()))
-    known = values[np.isfinite(values)]
-    return float(min(REACH, max(np.exp(known.max(initial=0.0)) * 1.15, 2.5)))
-
-
-def _draw_ratio(axes: Axes, height: int, row: Mapping[Any, Any], limit: float) -> None:
-    if pd.isna(row["estimate"]):
-        return
-    low, high = max(row["low"], 1 / limit), min(row["high"], limit)
-    overall = not row["subgroup"]
-    axes.hlines(height, low, high, color=INK, linewidth=1.4, gid="interval")
-    for bound, end, marker in ((row["low"] < 1 / limit, 1 / limit, "<"), (row["high"] > limit, limit, ">")):
-        if bound:
-            axes.plot(end, height, marker=marker, color=INK, markersize=5, clip_on=False, gid="arrow")
-    size = 4 + 5 * math.sqrt(min(1.0, (row["events_a"] + row["events_b"]) / 100))
-    marker = "D" if overall else "s"
-    place = float(np.clip(row["estimate"], 1 / limit, limit))
-    axes.plot(place, height, marker=marker, color="#0072B2", markersize=size, gid="ratio", zorder=3)
-
-
-def _finish_forest(axes: Axes, limit: float) -> None:
-    from matplotlib.ticker import NullFormatter, NullLocator
-
-    axes.set_xscale("log")
-    axes.set_xlim(1 / limit, limit)
-    ticks = [tick for tick in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if 1 / limit <= tick <= limit]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.axvline(1, color=FAINT, linewidth=1, zorder=0)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    axes.grid(axis="x")

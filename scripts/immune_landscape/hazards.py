@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +16,34 @@ Floats = np.ndarray
 REACH = 20.0
 """Log hazard ratio per standard deviation of a covariate beyond which a bound counts as infinite."""
 
+MOST_STEPS = 50
+
+ROUNDING = 1e-13
+"""Information of an event on a standardised covariate below which it is rounding."""
+
 COX, FIRTH = "Cox partial likelihood, Efron ties", "Firth penalised Cox, profile interval"
+
+
+class Entries(NamedTuple):
+    """Who had not yet come under observation at each event.
+
+    Attributes
+    ----------
+    order
+        (patients,) places of the patients, sorted by stratum, and in it from the latest start down.
+    first, end
+        (events,) range of that order that starts at the event or after it.
+    """
+
+    order: Floats
+    first: Floats
+    end: Floats
 
 
 class RiskSets(NamedTuple):
     """Who was at risk at each event; patients are sorted by stratum, and in it from the longest time down.
+
+    Where covariates change over time, a row is the while of a patient during which they stay the same.
 
     Attributes
     ----------
@@ -35,6 +59,8 @@ class RiskSets(NamedTuple):
         (events,) number of the set of events at the same time of the same stratum.
     fraction
         (events,) share of that set that Efron's approximation takes out of those at risk.
+    entries
+        Who came under observation later; None where everybody was from the start.
     """
 
     covariates: Floats
@@ -44,6 +70,7 @@ class RiskSets(NamedTuple):
     last: Floats
     tie: Floats
     fraction: Floats
+    entries: Entries | None = None
 
 
 class Likelihood(NamedTuple):
@@ -91,7 +118,9 @@ class Fit(NamedTuple):
     method: str
 
 
-def risk_sets(times: Floats, events: Floats, covariates: Floats, strata: Floats | None = None) -> RiskSets:
+def risk_sets(
+    times: Floats, events: Floats, covariates: Floats, strata: Floats | None = None, starts: Floats | None = None
+) -> RiskSets:
     """Sort patients into the sets at risk at each event.
 
     Parameters
@@ -102,11 +131,18 @@ def risk_sets(times: Floats, events: Floats, covariates: Floats, strata: Floats 
         (patients, parameters) or (patients,), none constant.
     strata
         (patients,) stratum of each patient, each with a baseline hazard of its own.
+    starts
+        (patients,) times after which each row is at risk, up to its time and with it; None for the beginning. A patient
+        whose covariates change has several rows, each beginning where the one before ends.
 
     Returns
     -------
     RiskSets
         As `partial_likelihood` takes them.
+
+    References
+    ----------
+    Andersen and Gill (1982), https://doi.org/10.1214/aos/1176345976
     """
     times, events = np.asarray(times, dtype=float), np.asarray(events, dtype=bool)
     table = np.asarray(covariates, dtype=float).reshape(len(times), -1)
@@ -123,7 +159,16 @@ def risk_sets(times: Floats, events: Floats, covariates: Floats, strata: Floats 
     place = np.arange(len(at)) - np.r_[0, np.cumsum(counts)[:-1]][tie]
     first = np.searchsorted(codes, codes[at])
     centred = (table[order] - table.mean(axis=0)) / scale
-    return RiskSets(centred, scale, at, first, ends, tie, place / counts[tie])
+    entries = None if starts is None else _entries(np.asarray(starts, dtype=float)[order], codes, times[at], codes[at])
+    return RiskSets(centred, scale, at, first, ends, tie, place / counts[tie], entries)
+
+
+def _entries(starts: Floats, codes: Floats, moments: Floats, strata: Floats) -> Entries:
+    """Find the rows that start at an event of their stratum or after it."""
+    order = np.lexsort((-starts, codes))
+    first = np.searchsorted(codes, strata)
+    later = [int((starts[codes == code] >= moment).sum()) for code, moment in zip(strata, moments, strict=True)]
+    return Entries(order, first, first + np.array(later, dtype=int))
 
 
 def partial_likelihood(beta: Floats, sets: RiskSets) -> Likelihood:
@@ -163,15 +208,27 @@ def _at_risk(moment: Floats, sets: RiskSets) -> Floats:
     tied = np.zeros((int(sets.tie.max(initial=-1)) + 1, *moment.shape[1:]))
     np.add.at(tied, sets.tie, moment[sets.events])
     share = sets.fraction.reshape(-1, *([1] * (moment.ndim - 1)))
-    return running[sets.last + 1] - running[sets.first] - share * tied[sets.tie]
+    total = running[sets.last + 1] - running[sets.first] - share * tied[sets.tie]
+    if sets.entries is None:
+        return total
+    order, first, end = sets.entries
+    later = np.concatenate([np.zeros_like(moment[:1]), np.cumsum(moment[order], axis=0)])
+    return total - (later[end] - later[first])
 
 
-def fit_cox(times: Floats, events: Floats, covariates: Floats, level: float, strata: Floats | None = None) -> Fit:
+def fit_cox(
+    times: Floats,
+    events: Floats,
+    covariates: Floats,
+    level: float,
+    strata: Floats | None = None,
+    starts: Floats | None = None,
+) -> Fit:
     """Fit a Cox model by partial likelihood, with Wald intervals.
 
     Parameters
     ----------
-    times, events, covariates, strata
+    times, events, covariates, strata, starts
         As for `risk_sets`.
     level
         Confidence level.
@@ -180,24 +237,63 @@ def fit_cox(times: Floats, events: Floats, covariates: Floats, level: float, str
     -------
     Fit
         Per unit of each covariate. Where the likelihood has no maximum, coefficients are large and errors larger.
+
+    Notes
+    -----
+    statsmodels takes a patient to be at risk at the time of entry already, which counts patients whose covariates
+    change at an event twice; so rows with starts are fitted here.
     """
     from statsmodels.duration.hazard_regression import PHReg
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
     table = np.asarray(covariates, dtype=float).reshape(len(times), -1)
+    if starts is not None:
+        return _newton(risk_sets(times, events, table, strata, starts), level)
     codes = None if strata is None else np.unique(strata, return_inverse=True)[1]
     model = PHReg(np.asarray(times, dtype=float), table, np.asarray(events, dtype=int), strata=codes, ties="efron")
-    found = model.fit(disp=0)
-    beta, error = np.asarray(found.params), np.asarray(found.bse)
+    with warnings.catch_warnings():
+        # Where there is no maximum, large errors say so.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = model.fit(disp=0)
+    return _wald(np.asarray(found.params), np.asarray(found.bse), float(found.llf), level)
+
+
+def _wald(beta: Floats, error: Floats, log: float, level: float) -> Fit:
     reach = norm.ppf(0.5 + level / 2) * error
-    return Fit(beta, error, beta - reach, beta + reach, 2 * norm.sf(np.abs(beta / error)), float(found.llf), COX)
+    return Fit(beta, error, beta - reach, beta + reach, 2 * norm.sf(np.abs(beta / error)), log, COX)
 
 
-def fit_firth(times: Floats, events: Floats, covariates: Floats, level: float, strata: Floats | None = None) -> Fit:
+def _newton(sets: RiskSets, level: float) -> Fit:
+    """Maximise the partial likelihood by Newton's steps, halved where they would overshoot."""
+    beta = np.zeros(sets.covariates.shape[1])
+    found = partial_likelihood(beta, sets)
+    for _ in range(MOST_STEPS):
+        step = np.linalg.lstsq(found.information, found.residuals.sum(axis=0), rcond=None)[0]
+        ahead = partial_likelihood(beta + step, sets)
+        while not ahead.log >= found.log - 1e-9 and np.abs(step).max() > 1e-10:
+            step = step / 2
+            ahead = partial_likelihood(beta + step, sets)
+        beta, found = beta + step, ahead
+        if np.abs(step).max() < 1e-9 or np.abs(beta).max() > REACH:
+            break
+    spread = np.diag(np.linalg.pinv(found.information))
+    error = np.where(spread > 0, np.sqrt(np.maximum(spread, 0)), math.inf)
+    return _wald(beta / sets.scale, error / sets.scale, found.log, level)
+
+
+def fit_firth(
+    times: Floats,
+    events: Floats,
+    covariates: Floats,
+    level: float,
+    strata: Floats | None = None,
+    starts: Floats | None = None,
+) -> Fit:
     """Fit a Cox model by Firth's penalised partial likelihood, with profile intervals.
 
     Parameters
     ----------
-    times, events, covariates, strata
+    times, events, covariates, strata, starts
         As for `risk_sets`. At least one event with a choice of covariates among those at risk.
     level
         Confidence level.
@@ -213,10 +309,11 @@ def fit_firth(times: Floats, events: Floats, covariates: Floats, level: float, s
     Firth (1993), https://doi.org/10.1093/biomet/80.1.27; Heinze and Schemper (2001),
     https://doi.org/10.1111/j.0006-341X.2001.00114.x
     """
-    sets = risk_sets(times, events, covariates, strata)
+    sets = risk_sets(times, events, covariates, strata, starts)
     count = sets.covariates.shape[1]
     free = list(range(count))
-    if not len(sets.events) or not np.isfinite(_penalised(np.zeros(count), sets)):
+    known = partial_likelihood(np.zeros(count), sets).information
+    if not len(sets.events) or np.linalg.eigvalsh(known)[0] < ROUNDING * len(sets.events):
         nothing = np.full(count, math.nan)
         return Fit(nothing, nothing, nothing, nothing, nothing, math.nan, FIRTH)
     beta, best = _maximise(sets, free, np.zeros(count))
@@ -277,13 +374,19 @@ def _profile_bound(sets: RiskSets, at: int, beta: Floats, best: float, level: fl
 
 
 def fit_hazards(
-    times: Floats, events: Floats, covariates: Floats, level: float, firth_below: float, strata: Floats | None = None
+    times: Floats,
+    events: Floats,
+    covariates: Floats,
+    level: float,
+    firth_below: float,
+    strata: Floats | None = None,
+    starts: Floats | None = None,
 ) -> Fit:
     """Fit a Cox model, by Firth's penalised likelihood where events are few or fall into one group.
 
     Parameters
     ----------
-    times, events, covariates, strata
+    times, events, covariates, strata, starts
         As for `risk_sets`.
     level
         Confidence level.
@@ -300,16 +403,23 @@ def fit_hazards(
     two_valued = [column for column in table.T if len(np.unique(column)) == 2]
     one_sided = any(len(np.unique(column[happened])) < 2 for column in two_valued)
     few = happened.sum() < firth_below * table.shape[1]
-    fit = fit_firth if few or one_sided else fit_cox
-    return fit(times, events, table, level, strata)
+    if few or one_sided:
+        return fit_firth(times, events, table, level, strata, starts)
+    try:
+        return fit_cox(times, events, table, level, strata, starts)
+    except np.linalg.LinAlgError:
+        # No event has a choice of covariates among those at risk, of which Firth's likelihood makes NaN.
+        return fit_firth(times, events, table, level, strata, starts)
 
 
-def proportionality(times: Floats, events: Floats, covariate: Floats, strata: Floats | None = None) -> float:
+def proportionality(
+    times: Floats, events: Floats, covariate: Floats, strata: Floats | None = None, starts: Floats | None = None
+) -> float:
     """Test whether the hazard ratio of a covariate stays the same over time.
 
     Parameters
     ----------
-    times, events, strata
+    times, events, strata, starts
         As for `risk_sets`.
     covariate
         (patients,) one covariate.
@@ -324,14 +434,14 @@ def proportionality(times: Floats, events: Floats, covariate: Floats, strata: Fl
     ----------
     Grambsch and Therneau (1994), https://doi.org/10.1093/biomet/81.3.515
     """
-    sets = risk_sets(times, events, covariate, strata)
+    sets = risk_sets(times, events, covariate, strata, starts)
     if len(sets.events) < 2:
         return math.nan
-    fit = fit_cox(times, events, covariate, 0.95, strata)
+    fit = _newton(sets, 0.95)
     if not np.isfinite(fit.errors).all() or fit.errors[0] * sets.scale[0] > REACH:
         return math.nan
     found = partial_likelihood(fit.coefficients * sets.scale, sets)
-    curve = kaplan_meier(times, events)
+    curve = kaplan_meier(times, events, starts)
     moments = _event_times(times, strata, sets)
     before = np.r_[1.0, curve.survival][np.searchsorted(curve.times, moments, side="left")]
     weight = (1 - before) - (1 - before).mean()

@@ -21,7 +21,8 @@ class Layer:
         Numbers per sample that are compared, under the folder of the results.
     needs
         What a cohort must hold: kinds of data (``gex``, ``tcr``, ...), ``receptors`` for either kind of them,
-        ``visits`` for more than one visit, ``antigens`` for snapshots to look receptors up in.
+        ``visits`` for more than one visit, ``antigens`` for snapshots to look receptors up in, ``tissue`` for cells of
+        more than blood.
     lacks
         What a patient without a value lacks.
     interval
@@ -94,6 +95,13 @@ LAYERS = {
         exploratory=True,
     ),
     "signatures": Layer("Signatures", "score_signatures/values.tsv", ("gex",), lacks="cells"),
+    "microenvironment": Layer(
+        "Immune microenvironment of tissue",
+        "measure_microenvironment/values.tsv",
+        ("gex", "tissue"),
+        lacks="cells",
+        exploratory=True,
+    ),
     "populations": Layer(
         "Gated populations",
         "measure_populations/values.tsv",

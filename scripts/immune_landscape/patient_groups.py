@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from immune_landscape.designs import (
+    averaged_samples,
     complete_pairs,
     covariate_matrix,
     group_column,
@@ -65,6 +66,8 @@ class PatientGroups:
         Whether the difference is adjusted for the value at the reference, feature by feature.
     baseline
         (patients, features) values at the reference of the features tested, once `for_features` has set them.
+    regions
+        Sample that stands for the regions of a tissue -> all of them, see `designs.averaged_samples`.
     """
 
     table: pd.DataFrame
@@ -77,6 +80,7 @@ class PatientGroups:
     paired: bool
     adjust_baseline: bool
     baseline: np.ndarray | None = None
+    regions: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def is_a(self) -> np.ndarray:
@@ -142,15 +146,17 @@ class PatientGroups:
         Notes
         -----
         One sample used that was not measured leaves no number. Samples that a patient does not have are not used, so
-        of several targets the others stand.
+        of several targets the others stand. Regions of a tissue are averaged over those measured, each as one.
         """
+        by_sample = _averaged(by_sample, self.regions)
         before = by_sample.reindex(self.table["sample_reference"]).to_numpy(dtype=float)
         if not self.paired:
             return PatientValues(before, np.full_like(before, np.nan), before)
         after = by_sample.reindex(self.table["sample_target"]).to_numpy(dtype=float)
         samples = self.weights["sample"].drop_duplicates()
-        weights = self.weights.pivot_table(index="patient", columns="sample", values="weight", sort=False)
-        matrix = weights.reindex(index=self.table["patient"], columns=samples).fillna(0.0).to_numpy()
+        matrix = np.zeros((len(self.table), len(samples)))
+        patient = pd.Index(self.table["patient"]).get_indexer(self.weights["patient"])
+        matrix[patient, pd.Index(samples).get_indexer(self.weights["sample"])] = self.weights["weight"]
         values = by_sample.reindex(samples).to_numpy(dtype=float)
         missing = (matrix != 0).astype(float) @ np.isnan(values)
         compared = np.where(missing > 0, np.nan, matrix @ np.nan_to_num(values))
@@ -198,7 +204,29 @@ def compared_patients(design: pd.DataFrame, contrast: Mapping[str, Any]) -> Pati
         notes.append("adjusted for the value at the reference (analysis of covariance)")
     weights = sample_weights(design, dict(contrast), pairs["patient"])
     notes += _missing_targets(weights, contrast)
-    return PatientGroups(pairs, weights, groups, strata, covariates, [*notes, *told], one_group, paired, bool(adjust))
+    regions = averaged_samples(design, dict(contrast))
+    told += ["mean of the regions of a tissue"] if regions else []
+    return PatientGroups(
+        pairs,
+        weights,
+        groups,
+        strata,
+        covariates,
+        [*notes, *told],
+        one_group,
+        paired,
+        bool(adjust),
+        regions=regions,
+    )
+
+
+def _averaged(by_sample: pd.DataFrame, regions: Mapping[str, list[str]]) -> pd.DataFrame:
+    """Put the mean of the regions measured in the place of the sample that stands for them."""
+    if not regions:
+        return by_sample
+    others = [name for names in regions.values() for name in names]
+    means = {name: by_sample.reindex(names).mean() for name, names in regions.items()}
+    return pd.concat([by_sample.drop(index=others, errors="ignore"), pd.DataFrame(means).T])
 
 
 def _rows_of(array: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

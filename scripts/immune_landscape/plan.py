@@ -67,8 +67,15 @@ class Plan:
         """Layers that this cohort compares between patients -> their table, under the folder of the results."""
         config, held = self.cohort.config, set(self.cohort.config["layers"])
         further = {"visits": len(config["visits"]) > 1, "antigens": config["antigens"], "receptors": held & RECEPTORS}
+        further["tissue"] = self.has_tissue
         held |= {name for name, there in further.items() if there}
         return {name: layer.table for name, layer in LAYERS.items() if held.issuperset(layer.needs)}
+
+    @property
+    def has_tissue(self) -> bool:
+        """Whether any sample with single cells is of tissue rather than blood."""
+        fluids = self.cohort.config["measure_microenvironment"]["fluids"]
+        return not set(self.cohort.samples.loc[self.cohort.samples["gex"] != "", "tissue"]).issubset(fluids)
 
     @property
     def second_sources(self) -> list[str]:
@@ -132,7 +139,7 @@ class Plan:
     def sheets(self) -> list[str]:
         """Return the tables of the cohort folder that exist."""
         names = ["patients.tsv", "samples.tsv", "populations.tsv", "measures.tsv"]
-        names += ["assessments.tsv", "adverse_events.tsv", DONOR_CELLS]
+        names += ["assessments.tsv", "adverse_events.tsv", "biomarkers.tsv", DONOR_CELLS]
         return [str(self.cohort.folder / name) for name in names if (self.cohort.folder / name).exists()]
 
 

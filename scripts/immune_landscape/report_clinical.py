@@ -10,8 +10,10 @@ import pandas as pd
 
 from immune_landscape.display_text import counted, format_p, shown
 from immune_landscape.html_parts import Html, bullets, join, table, tag
+from immune_landscape.measure_biomarkers import AGREES
 from immune_landscape.measure_safety import ANY_TERM
 from immune_landscape.patient_outcomes import COUNTED, EVERYBODY
+from immune_landscape.report_links import link_part
 
 ENDPOINTS = {
     "orr": "Objective response rate",
@@ -27,6 +29,13 @@ POPULATIONS = {
 SHOWN = ("all", "arm")
 """Groups on the page; dose levels and strata are in the table."""
 
+MARKER_NAMES = {
+    "cps": "PD-L1 combined positive score",
+    "mmr": "Mismatch repair",
+    "msi": "Microsatellites",
+    "tmb": "Tumour mutational burden",
+}
+
 MEASURES = {
     "rate_difference": "Difference of rates",
     "hazard_ratio": "Hazard ratio",
@@ -41,7 +50,8 @@ def clinical_section(tables: Mapping[str, pd.DataFrame | None], study: Mapping[s
     ----------
     tables
         By name, None or absent for what was not run: ``endpoints``, ``comparisons``, ``safety``, ``mtd``, as from
-        `measure_endpoints`, `compare_outcomes`, `measure_safety` and `measure_doses`.
+        `measure_endpoints`, `compare_outcomes`, `measure_safety` and `measure_doses`; ``marker_classes`` and
+        ``marker_conflicts`` as from `measure_biomarkers`; ``links`` as from `link_outcomes`.
     study
         Facts of the cohort.
 
@@ -51,7 +61,9 @@ def clinical_section(tables: Mapping[str, pd.DataFrame | None], study: Mapping[s
         None when no endpoint is given.
     """
     parts = [_endpoints(tables.get("endpoints"), study), _comparisons(tables.get("comparisons"), study)]
-    parts.append(bullets([*_safety(tables.get("safety")), *_doses(tables.get("mtd"))]) or None)
+    markers = _markers(tables.get("marker_classes"), tables.get("marker_conflicts"))
+    parts.append(link_part(tables.get("links"), study))
+    parts.append(bullets([*_safety(tables.get("safety")), *_doses(tables.get("mtd")), *markers]) or None)
     kept = [part for part in parts if part is not None]
     return join(kept) if kept else None
 
@@ -148,3 +160,21 @@ def _doses(mtd: pd.DataFrame | None) -> list[str]:
     reached = f"{row['mtd']}" if row["mtd"] else f"{row['status']}"
     top = f"; maximum administered dose {row['maximum_administered']}" if row["maximum_administered"] else ""
     return [f"{what} Maximum tolerated dose: {reached} ({row['note']}){top}."]
+
+
+def _markers(classes: pd.DataFrame | None, conflicts: pd.DataFrame | None) -> list[str]:
+    """Tell the classes of each biomarker among all patients, and how many patients have sources that disagree."""
+    if classes is None:
+        return []
+    lines = []
+    everybody = classes[(classes["by"] == EVERYBODY) & (classes["class"] != AGREES)]
+    for marker, own in everybody.groupby("marker", sort=False):
+        told = ", ".join(
+            f"{named.replace('_', ' ')} {count}" for named, count in zip(own["class"], own["patients"], strict=True)
+        )
+        n, unread = int(own["n"].iloc[0]), int(own["not_evaluable"].iloc[0])
+        lines.append(f"{MARKER_NAMES[str(marker)]}: {told} of {counted(n, 'patient')}; {unread} not evaluable.")
+    if conflicts is not None and len(conflicts):
+        patients = counted(conflicts["patient"].nunique(), "patient")
+        lines.append(f"Sources disagree on a biomarker of {patients}: measure_biomarkers/conflicts.tsv.")
+    return lines

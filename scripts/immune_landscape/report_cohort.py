@@ -75,7 +75,7 @@ def report_cohort(tables: Tables, study: Mapping[str, Any]) -> str:
         ``contrasts`` (all layers, as merged), ``null``, ``swept`` (definitions of a responder), ``claims``,
         ``expression``, ``agreement``, ``clusters_nk``, ``clusters_t``, ``anchors_nk``, ``anchors_t``, ``identity``,
         ``shared_clones``, ``donor_cells``, ``metrics``, ``chain_qc``, ``recovery``, ``endpoints``, ``comparisons``,
-        ``safety``, ``mtd``, ``versions``.
+        ``safety``, ``mtd``, ``links``, ``marker_classes``, ``marker_conflicts``, ``versions``.
     study
         Facts of the cohort: title, simulated, visits, tissues, labels, contrasts, and alpha and power.
 
@@ -263,9 +263,11 @@ def _expression(tables: Tables, study: Mapping[str, Any]) -> Html | None:
     return None if subsets is None else expression_section(subsets, study)
 
 
-def _claims(tables: Tables, study: Mapping[str, Any]) -> Html | None:
+def _claims(tables: Tables, study: Mapping[str, Any]) -> Html:
     claims = _get(tables, "claims")
-    return None if claims is None else claim_section(claims, study)
+    if claims is None:
+        return tag("p", "No claims are declared: nothing published before is held against this cohort.")
+    return claim_section(claims, study)
 
 
 def _labels(tables: Tables, study: Mapping[str, Any]) -> Html | None:

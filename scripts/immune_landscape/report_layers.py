@@ -124,7 +124,8 @@ def power_section(contrasts: pd.DataFrame, study: Mapping[str, Any]) -> Html:
     Returns
     -------
     Html
-        One row per family that was tested: patients, labelings, smallest p, detectable effects.
+        One row per family that was tested: patients, labelings, smallest p, detectable effects; a sentence where none
+        but exploratory rows were.
     """
     tested = contrasts[(contrasts["status"] == "tested") & (contrasts["family"] != "exploratory")]
     lines = []
@@ -134,6 +135,8 @@ def power_section(contrasts: pd.DataFrame, study: Mapping[str, Any]) -> Html:
         sizes = [f"{rows[name].min():.2f}" for name in ("mde_d", "mde_d_family")]
         told = [shown_layer(str(layer)), str(contrast), str(family), patients_of(most)]
         lines.append([*told, *reach, str(len(rows)), *sizes])
+    if not lines:
+        return tag("p", "No family was tested: rows are exploratory, or could not be tested.")
     power = f"{100 * float(study['power']):g} % power" if study.get("power") else "the power set"
     text = (
         f"Smallest effect, in standard deviations between patients, that is found with {power}: alone, and corrected."

@@ -43,6 +43,7 @@ class Tables:
     measures: Table | None
     assessments: Table | None = None
     adverse_events: Table | None = None
+    biomarkers: Table | None = None
 
     def optional(self) -> dict[str, Table]:
         """Return the optional sheets of samples that are there."""
@@ -51,5 +52,6 @@ class Tables:
 
     def clinical(self) -> dict[str, Table]:
         """Return the optional sheets of patients that are there."""
-        pairs = (("assessments", self.assessments), ("adverse_events", self.adverse_events))
+        named = ("assessments", "adverse_events", "biomarkers")
+        pairs: list[tuple[str, Table | None]] = [(name, getattr(self, name)) for name in named]
         return {name: table for name, table in pairs if table is not None}

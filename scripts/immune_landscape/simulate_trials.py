@@ -18,6 +18,7 @@ from immune_landscape.data_files import shown_path
 from immune_landscape.errors import DesignError, ProblemsError
 from immune_landscape.schemas import fill_defaults, load_schema, schema_problems
 from immune_landscape.simulate_lesions import draw_assessments
+from immune_landscape.simulate_markers import draw_markers
 from immune_landscape.simulate_profiles import stream
 from immune_landscape.simulate_sheets import Gate, Measure, draw_gates, draw_levels
 from immune_landscape.store import write_table
@@ -44,7 +45,7 @@ def draw_trial(design: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     -------
     dict
         Name of a sheet without its ending -> table: ``patients`` and ``samples``, and those of ``assessments``,
-        ``adverse_events``, ``populations`` and ``measures`` that the design describes.
+        ``adverse_events``, ``biomarkers``, ``populations`` and ``measures`` that the design describes.
 
     Raises
     ------
@@ -59,6 +60,8 @@ def draw_trial(design: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         sheets["assessments"] = draw_assessments(patients, **design["assessments"], rng=stream(seed, "assessments"))
     if design["adverse_events"]:
         sheets["adverse_events"] = _draw_events(design["adverse_events"], patients, stream(seed, "adverse events"))
+    if design["biomarkers"]:
+        sheets["biomarkers"] = draw_markers(patients, **design["biomarkers"], rng=stream(seed, "biomarkers"))
     if design["populations"]:
         sheets["populations"] = _draw_populations(design, patients, samples, stream(seed, "populations"))
     if design["measures"]:

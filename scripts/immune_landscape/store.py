@@ -166,6 +166,7 @@ TEXT_COLUMNS = frozenset(
             "tcr",
             "bulk_tcr",
         ),
+        *("region", "pdl1_assay", "tmb_panel", "mlh1", "msh2", "msh6", "pms2"),
         *("sample_a", "sample_b", "patient_a", "patient_b", "patient_sex", "sex_by_genes", "sex_on_sheet"),
         *("sex_verdict", "clone_verdict", "cells_used", "method", "origin"),
         *("markers", "by_cluster", "reference", "receptor", "state", "cluster_name", "name", "marker", "flag"),

@@ -78,7 +78,7 @@ class Median(NamedTuple):
     high: float
 
 
-def kaplan_meier(times: np.ndarray, events: np.ndarray) -> Curve:
+def kaplan_meier(times: np.ndarray, events: np.ndarray, starts: np.ndarray | None = None) -> Curve:
     """Estimate the probability of being free of an event over time.
 
     Parameters
@@ -87,6 +87,8 @@ def kaplan_meier(times: np.ndarray, events: np.ndarray) -> Curve:
         (patients,) times to event or censoring, complete.
     events
         (patients,) true for an event. A patient censored at the time of an event counts as at risk.
+    starts
+        (patients,) times after which each is followed; None for the beginning.
 
     Returns
     -------
@@ -95,7 +97,10 @@ def kaplan_meier(times: np.ndarray, events: np.ndarray) -> Curve:
     """
     times, events = np.asarray(times, dtype=float), np.asarray(events, dtype=bool)
     moments, died = np.unique(times[events], return_counts=True)
-    at_risk = (times[:, None] >= moments).sum(axis=0)
+    followed = times[:, None] >= moments
+    if starts is not None:
+        followed &= np.asarray(starts, dtype=float)[:, None] < moments
+    at_risk = followed.sum(axis=0)
     left = at_risk - died
     survival = np.cumprod(left / at_risk)
     steps = np.full(len(moments), np.inf)

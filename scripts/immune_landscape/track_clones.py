@@ -173,7 +173,9 @@ def _patients(clones: Iterable[tuple[str, pd.DataFrame]], design: pd.DataFrame) 
             if sample not in facts.index:
                 raise InputError(f"clones of a sample that the design lacks: {sample}")
             row = facts.loc[sample]
-            yield _Sample(sample, str(row["patient"]), str(row["tissue"]), str(row["visit"]), table)
+            # Clones are followed within a region, where a tissue has several.
+            place = "_".join(str(row[name]) for name in ("tissue", "region") if row.get(name))
+            yield _Sample(sample, str(row["patient"]), place, str(row["visit"]), table)
 
     for _, of_patient in groupby(known(), key=lambda held: held.patient):
         held = sorted(of_patient, key=lambda each: each.tissue)

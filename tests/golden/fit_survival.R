@@ -25,7 +25,12 @@ sets <- list(
     celltype = as.character(veteran$celltype)
   ),
   # As survRM2 prepares it: death alone is an event, times in years.
-  pbc = data.frame(time = trial$time / 365.25, event = as.integer(trial$status == 2), arm = as.integer(trial$trt == 1))
+  pbc = data.frame(time = trial$time / 365.25, event = as.integer(trial$status == 2), arm = as.integer(trial$trt == 1)),
+  # Heart transplants: a patient who got one has a row before it and a row after it.
+  heart = data.frame(
+    start = heart$start, time = heart$stop, event = heart$event, age = heart$age, year = heart$year,
+    surgery = heart$surgery, transplant = as.integer(heart$transplant) - 1
+  )
 )
 for (name in names(sets)) write_tsv(sets[[name]], paste0(name, ".tsv"))
 
@@ -72,6 +77,11 @@ cox("veteran", "cox_trt", Surv(time, event) ~ trt)
 cox("veteran", "cox_karno", Surv(time, event) ~ karno)
 cox("veteran", "cox_trt_strata_celltype", Surv(time, event) ~ trt + strata(celltype))
 
+# A covariate that changes over time: rows from start to stop.
+cox("heart", "cox_age_year_surgery_transplant", Surv(start, time, event) ~ age + year + surgery + transplant)
+cox("heart", "cox_transplant", Surv(start, time, event) ~ transplant)
+cox("heart", "cox_transplant_strata_surgery", Surv(start, time, event) ~ transplant + strata(surgery))
+
 # Interaction of treatment and cell type, each type with a baseline hazard of its own.
 one <- coxph(Surv(time, event) ~ trt + strata(celltype), sets$veteran)
 all <- coxph(Surv(time, event) ~ trt * strata(celltype), sets$veteran)
@@ -98,6 +108,7 @@ early <- transform(ovarian, event = fustat * (futime <= 330), time = pmin(futime
 stopifnot(all(early$rx[early$event == 1] == 1))
 firth("ovarian", "firth_rx_330_days", Surv(time, event) ~ rx, early)
 firth("veteran", "firth_trt", Surv(time, event) ~ trt)
+firth("heart", "firth_transplant", Surv(start, time, event) ~ transplant)
 
 # Restricted means to ten years.
 for (arm in c(1, 0)) {

@@ -22,6 +22,7 @@ UNITS = {
     "bridge_measures": "no test: intervals of shares of clones and templates of one sample",
     "clone_depth": "no test: chance of the size of a clone in a subsample",
     "clone_tracking": "templates or cells of one clone of one patient, corrected within the patient",
+    "agreement": "no test: rank correlation of two rankings of genes",
     "clinical_checks": "patients, dealt to arms",
     "compare_expression": "patients, from sums of counts",
     "compare_outcomes": "patients, by arm",
@@ -30,6 +31,7 @@ UNITS = {
     "estimates": "power of a t test between patients",
     "expression_null": "patients, labels permuted",
     "hazards": "patients, time to event",
+    "link_outcomes": "patients, time to event",
     "measure_endpoints": "patients, share with response",
     "repertoire_metrics": "no test: interval of a number of one sample",
     "merge_contrasts": "no test: corrects p values of patients",
@@ -117,6 +119,8 @@ def test_every_p_value_of_a_run_comes_from_at_most_its_patients(tiny):
             assert (table[["n_a", "n_b"]].sum(axis=1) <= len(patients)).all(), name
         elif "patient" in table:
             assert set(table["patient"]) <= patients, name
+        elif "n" in table:
+            assert (table["n"].dropna() <= len(patients)).all(), name
         else:
             # Without a number of patients, no p may be smaller than theirs can make it.
             known = table.dropna(subset="p")

@@ -1,7 +1,7 @@
 import pytest
 from clinical_cohorts import TRIAL_YAML, write_escalation, write_trial
 
-from immune_landscape.clinical_plan import clinical_figures, held_clinical
+from immune_landscape.clinical_plan import clinical_figures, held_clinical, linked_tables
 from immune_landscape.cohort import read_cohort
 
 
@@ -33,3 +33,12 @@ def test_figures_follow_what_is_held():
         "draw_safety": {"events": "by worst grade"},
     }
     assert clinical_figures(set(), unblinded=True) == {}
+
+
+def test_features_are_linked_where_times_are_told_of_patients():
+    compared = {"expansion": "expansion.tsv", "quality": "quality.tsv"}
+    config = {"unblinded": True, "contrasts": [], "link_outcomes": {"markers": []}}
+    assert linked_tables({"times"}, config, compared) == {"expansion": "expansion.tsv"}
+    assert linked_tables(set(), config, compared) == {}
+    assert linked_tables({"times"}, config | {"unblinded": False}, compared) == {}
+    assert set(clinical_figures({"times", "links"}, unblinded=True)["draw_outcomes"]) == {"pfs", "os", "sides"}

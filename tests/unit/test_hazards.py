@@ -154,3 +154,69 @@ def test_an_interaction_is_found_where_it_is_and_needs_both_groups():
     few = np.arange(200) % 9 == 0
     assert interaction_p(times, few, group, levels, 50) > 0
     assert interaction_p(times, few, group, levels, 50) < 0.2
+
+
+def split(seed, times, events):
+    """Cut each follow-up at a random time; return starts, ends, events and the patient of each row."""
+    cut = np.random.default_rng(seed).uniform(0, 1, len(times)) * times
+    starts, ends = np.r_[np.zeros(len(times)), cut], np.r_[cut, times]
+    return starts, ends, np.r_[np.zeros(len(times), dtype=bool), events], np.tile(np.arange(len(times)), 2)
+
+
+@pytest.mark.parametrize("fit", [fit_cox, fit_firth])
+def test_a_follow_up_in_two_parts_is_one(fit):
+    times, events, group, number, strata = made(4, strata=2)
+    x = np.stack([group, number], axis=1)
+    starts, ends, ended, patient = split(1, times, events)
+    whole = fit(times, events, x, 0.95, strata)
+    parts = fit(ends, ended, x[patient], 0.95, strata[patient], starts)
+    np.testing.assert_allclose(parts.coefficients, whole.coefficients, rtol=1e-5)
+    np.testing.assert_allclose(parts.errors, whole.errors, rtol=1e-5)
+    np.testing.assert_allclose(parts.low, whole.low, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_with_starts_are_those_of_statsmodels_where_no_start_is_an_event():
+    from statsmodels.duration.hazard_regression import PHReg
+
+    times, events, group, number, _ = made(5)
+    x = np.stack([group, number], axis=1)
+    starts = np.random.default_rng(2).uniform(0, 0.7, len(times)) * times
+    expected = PHReg(times, x, events.astype(int), entry=starts, ties="efron").fit(disp=0)
+    found = fit_cox(times, events, x, 0.95, None, starts)
+    np.testing.assert_allclose(found.coefficients, expected.params, rtol=1e-6)
+    np.testing.assert_allclose(found.errors, expected.bse, rtol=1e-6)
+
+
+def test_who_starts_at_an_event_is_not_at_risk_of_it():
+    times, events = np.array([2.0, 5.0, 6.0, 7.0]), np.array([True, True, False, True])
+    starts, x = np.array([0.0, 0.0, 2.0, 2.0]), np.array([1.0, 0.0, 3.0, 2.0])
+    sets = risk_sets(times, events, x, None, starts)
+    found = partial_likelihood(np.zeros(1), sets)
+    # At 2 the first two alone, at 5 the last three, at 7 the last alone.
+    assert found.log == pytest.approx(-math.log(2) - math.log(3))
+
+
+def test_ratios_of_rows_in_two_parts_are_as_constant_as_of_one():
+    times, events, _, number, strata = made(6, strata=2)
+    starts, ends, ended, patient = split(3, times, events)
+    whole = proportionality(times, events, number, strata)
+    assert proportionality(ends, ended, number[patient], strata[patient], starts) == pytest.approx(whole, rel=1e-6)
+
+
+def test_a_likelihood_without_a_maximum_says_so():
+    times, events = np.arange(1.0, 9.0), np.ones(8, dtype=bool)
+    found = fit_cox(times, events, -times, 0.95, None, np.zeros(8))
+    assert found.p[0] > 0.5
+    assert abs(found.coefficients[0]) > 5
+
+
+@pytest.mark.parametrize("starts", [None, np.zeros(40)])
+def test_events_without_a_choice_of_patients_are_no_error(starts):
+    strata, last = np.arange(40) // 2, np.arange(40) % 2 == 1
+    covariate = np.random.default_rng(1).normal(size=40)
+    fit = fit_firth(1.0 + last, last, covariate, 0.95, strata, starts)
+    assert np.isnan([fit.coefficients[0], fit.low[0], fit.high[0], fit.p[0]]).all()
+    if starts is None:
+        found = fit_hazards(1.0 + last, last, covariate, 0.95, 0, strata)
+        assert found.method == FIRTH
+        assert np.isnan(found.coefficients).all()

@@ -1,6 +1,8 @@
 import pytest
 from clinical_tables import STUDY, escalation, trial
+from marker_sheets import SETTINGS, cells, patients_of, sheet_of
 
+from immune_landscape.measure_biomarkers import measure_biomarkers
 from immune_landscape.report_clinical import clinical_section
 
 
@@ -56,3 +58,14 @@ def test_nothing_given_makes_no_section():
     table = trial()["endpoints"].assign(estimate=float("nan"))
     assert clinical_section({"endpoints": table, "comparisons": None}, STUDY) is None
     assert clinical_section({}, STUDY) is None
+
+
+def test_biomarkers_are_lines_with_their_classes_and_conflicts():
+    rows = [cells("P01", tumour=20), cells("P02", tumour=0, cps=4), cells("P03", viable=20)]
+    study = {"visits": ["baseline"], "randomisation": {}}
+    tables = measure_biomarkers(patients_of(3), sheet_of(*rows), study, **SETTINGS)
+    given = {"marker_classes": tables["summary"], "marker_conflicts": tables["conflicts"]}
+    text = clinical_section(given, STUDY)
+    assert "PD-L1 combined positive score: below 1 0, at least 1 2, at least 5 0, at least 10 0 of 2 patients" in text
+    assert "1 not evaluable" in text
+    assert "Sources disagree on a biomarker of 1 patient" in text

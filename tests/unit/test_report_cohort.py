@@ -156,6 +156,12 @@ def test_claims_are_listed_with_verdict_and_reason():
         assert row["reason"] in text
 
 
+def test_a_cohort_without_claims_says_so():
+    assert "No claims are declared" not in Parsed(page_of()).text
+    text = Parsed(page_of({**tables_of(), "claims": None})).text
+    assert "No claims are declared" in text.split("Prior claims")[1].split("Cohort")[0]
+
+
 def test_luck_and_other_definitions_have_their_numbers():
     text = Parsed(page_of()).text
     assert "over 1,000 cohorts with permuted labels" in text
@@ -169,6 +175,15 @@ def test_the_power_of_each_family_is_told():
     assert "27,132" in part
     assert "1.47" in part
     assert "2.09" in part
+
+
+def test_exploratory_rows_alone_make_no_empty_table_of_power():
+    tables = tables_of()
+    tables["contrasts"] = tables["contrasts"].assign(family="exploratory")
+    text = Parsed(page_of(tables)).text
+    part = text.split("What this cohort can show")[1].split("What luck would find")[0]
+    assert "No family was tested" in part
+    assert "Labelings" not in part
 
 
 def test_masked_pages_say_so():

@@ -10,7 +10,10 @@ from immune_landscape.describe_schemas import README, with_reference
 from immune_landscape.schemas import config_schema, fill_defaults, load_schema, merge, schema_problems, typed
 from immune_landscape.strict_yaml import read_yaml
 
-SHEETS = ("patients", "samples", "populations", "measures", "assessments", "adverse_events", "donor_cells")
+SHEETS = (
+    *("patients", "samples", "populations", "measures", "assessments", "adverse_events", "biomarkers"),
+    "donor_cells",
+)
 
 
 def objects(schema):

@@ -34,6 +34,8 @@ BULK = {
     *("draw_repertoires", "track_clones", "draw_tracks", "share_clones", "draw_sharing", "export_airr"),
 }
 SHEETS = {"measure_populations", "load_measures"}
+# The family that the demo's contrast declares: subsets of cells and one metric of bulk repertoires.
+OUTCOMES = {"link_outcomes", "draw_outcomes"}
 FULL_GEX = GEX | GEX_COMPARED | COMPARED
 # Three jobs each for all cells and the branches, two for the branches alone or the parts of the samples.
 JOBS = {
@@ -70,17 +72,17 @@ def drop_columns(folder, columns):
 @pytest.mark.parametrize(
     ("changes", "dropped", "expected"),
     [
-        ({}, (), SIMULATED | FULL_GEX | TCR | BULK | SHEETS),
-        ({"layers": ["gex"]}, (), SIMULATED | FULL_GEX),
+        ({}, (), SIMULATED | FULL_GEX | TCR | BULK | SHEETS | OUTCOMES),
+        ({"layers": ["gex"]}, (), SIMULATED | FULL_GEX | OUTCOMES),
         ({"layers": ["tcr"]}, (), SIMULATED | TCR | COMPARED),
-        ({"layers": ["gex", "bulk_tcr"]}, ("tcr",), SIMULATED | FULL_GEX | BULK),
+        ({"layers": ["gex", "bulk_tcr"]}, ("tcr",), SIMULATED | FULL_GEX | BULK | OUTCOMES),
         ({"layers": ["tcr"]}, ("gex", "bulk_tcr"), SIMULATED | TCR | COMPARED),
-        ({"layers": ["bulk_tcr"]}, (), SIMULATED | BULK | COMPARED),
+        ({"layers": ["bulk_tcr"]}, (), SIMULATED | BULK | COMPARED | OUTCOMES),
         ({"layers": []}, (), ALWAYS),
         ({}, ("gex", "tcr", "bulk_tcr"), ALWAYS | SHEETS | COMPARED),
         ({"unblinded": False}, (), (SIMULATED | FULL_GEX | TCR | BULK | SHEETS) - SINGLE),
-        ({"contrasts": [], "layers": ["gex", "tcr"]}, (), SIMULATED | GEX | TCR),
-        ({"contrasts": [], "layers": ["tcr"]}, (), SIMULATED | TCR),
+        ({"contrasts": [], "layers": ["gex", "tcr"]}, (), SIMULATED | GEX | TCR | OUTCOMES),
+        ({"contrasts": [], "layers": ["tcr"]}, (), SIMULATED | TCR | OUTCOMES),
         (
             {"claims": [], "layers": ["measures"]},
             (),

@@ -10,8 +10,13 @@ SCRIPTS = (
 )
 sys.path.insert(0, str(SCRIPTS))
 
+from immune_landscape.biomarker_checks import told_eligibility
 from immune_landscape.claim_files import find_claims
-from immune_landscape.clinical_plan import clinical_figures, held_clinical
+from immune_landscape.clinical_plan import (
+    clinical_figures,
+    held_clinical,
+    linked_tables,
+)
 from immune_landscape.device import gpus_of
 from immune_landscape.errors import ProblemsError
 from immune_landscape.layers import LAYERS

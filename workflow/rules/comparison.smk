@@ -48,6 +48,38 @@ rule measure_quality:
         "../../scripts/measure_quality.py"
 
 
+rule measure_microenvironment:
+    input:
+        counts="<results>/merge_samples/counts.h5ad",
+        checksum="<results>/merge_samples/counts.h5ad.sha256",
+        labels="<results>/define_labels/cells.tsv.gz",
+        registry="<results>/score_signatures/registry.tsv",
+        design="<results>/check_inputs/design.tsv",
+    output:
+        values="<results>/measure_microenvironment/values.tsv",
+        samples="<results>/measure_microenvironment/samples.tsv",
+        patients=report(
+            "<results>/measure_microenvironment/patients.tsv",
+            caption="../report/measure_microenvironment.rst",
+            category="3 Composition",
+            labels={"Result": "Immune microenvironment by patient (table)"},
+        ),
+    log:
+        "<logs>/measure_microenvironment.log",
+    benchmark:
+        "<benchmarks>/measure_microenvironment.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("measure_microenvironment", within=config),
+        definition=lookup("score_signatures", within=config),
+        code=code_of("measure_microenvironment"),
+    script:
+        "../../scripts/measure_microenvironment.py"
+
+
 rule measure_populations:
     input:
         populations="<results>/check_inputs/populations.tsv",

@@ -39,6 +39,7 @@ rule check_inputs:
         outcomes="<results>/check_inputs/outcomes.tsv",
         assessments="<results>/check_inputs/assessments.tsv",
         adverse_events="<results>/check_inputs/adverse_events.tsv",
+        biomarkers="<results>/check_inputs/biomarkers.tsv",
         notes=report(
             "<results>/check_inputs/notes.tsv",
             caption="../report/check_inputs.rst",

@@ -24,6 +24,9 @@ rule report_cohort:
         comparisons=COMPARISONS,
         safety=SAFETY,
         mtd=DOSES,
+        links=LINKS,
+        marker_classes=MARKER_CLASSES,
+        marker_conflicts=MARKER_CONFLICTS,
     output:
         html=report(
             "<results>/report_cohort/summary.html",
@@ -688,6 +691,33 @@ rule draw_repertoires:
         "../../scripts/draw_repertoires.py"
 
 
+rule draw_microenvironment:
+    input:
+        patients="<results>/measure_microenvironment/patients.tsv",
+        samples="<results>/measure_microenvironment/samples.tsv",
+    output:
+        figures(
+            "draw_microenvironment",
+            {"microenvironment": "tissue by visit"},
+            "3 Composition",
+            "Immune microenvironment",
+        ),
+    log:
+        "<logs>/draw_microenvironment.log",
+    benchmark:
+        "<benchmarks>/draw_microenvironment.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lookup("draw_microenvironment", within=config),
+        study=PLAN.study,
+        code=code_of("draw_microenvironment"),
+    script:
+        "../../scripts/draw_microenvironment.py"
+
+
 rule draw_antigens:
     input:
         background="<results>/match_antigens/background.tsv",
@@ -818,6 +848,8 @@ if HAS_GEX and HAS_TCR:
     TARGETS += [rules.draw_links.output]
 if HAS_TCR or HAS_BULK:
     TARGETS += [rules.export_airr.output]
+if "microenvironment" in COMPARED:
+    TARGETS += [rules.draw_microenvironment.output]
 if HAS_ANTIGENS:
     TARGETS += [rules.draw_antigens.output]
 if CONTRASTS:
