@@ -224,7 +224,8 @@ def marker_tables(
     rules = Rules(**settings)
     given = read_measurements(_empty_sheet() if sheet is None else sheet, rules)
     chosen = choose_markers(given, patients, config["visits"], rules)
-    return add_eligibility(chosen, patients, config["eligibility"]), list_conflicts(chosen, patients, rules)
+    conflicts = list_conflicts(chosen, given, patients, rules)
+    return add_eligibility(chosen, patients, config["eligibility"]), conflicts
 
 
 def _empty_sheet() -> pd.DataFrame:

@@ -91,13 +91,20 @@ def _draw_forest(links: pd.DataFrame, endpoint: str, study: Mapping[str, Any], l
     return figure
 
 
-def _footer(rows: pd.DataFrame, level: float) -> str:
+def _model(rows: pd.DataFrame) -> str:
+    """Say within which strata ratios are, and for what they are adjusted."""
     strata = next((name for name in rows["strata"].dropna() if name), "")
     within = f" Within strata of {strata}." if strata else ""
+    asked = dict.fromkeys(name for names in rows["covariates"].dropna() if names for name in names.split(", "))
+    return within + (f" Adjusted for {', '.join(asked)} where the events allow it." if asked else "")
+
+
+def _footer(rows: pd.DataFrame, level: float) -> str:
     return (
-        f"Cox models of one feature each, {100 * level:g} % intervals; F: Firth's penalised likelihood.{within} p: "
-        "features permuted among patients; m: that of the model, where features cannot be permuted. q: false discovery "
-        "rate within layer and heading. An arrow is a bound beyond the axis. No cut-point was searched."
+        f"Cox models of one feature each, {100 * level:g} % intervals; F: Firth's penalised likelihood."
+        f"{_model(rows)} p: features permuted among patients; m: that of the model, where features cannot be permuted. "
+        "q: false discovery rate within layer and heading. An arrow is a bound beyond the axis. No "
+        "cut-point was searched."
     )
 
 
@@ -168,7 +175,8 @@ def _draw_sides(tables: Mapping[str, pd.DataFrame], study: Mapping[str, Any], le
         subtitle=f"The {len(chosen)} links with the smallest p, chosen after looking: they show what the forests test, "
         "and are no tests of their own.",
         footer=f"Kaplan-Meier; ticks are censored patients. HR: patients above the median against the others, with "
-        f"{100 * level:g} % interval. Means: difference of restricted means within the window, above less others.",
+        f"{100 * level:g} % interval.{_model(chosen)} Means: difference of restricted means within the window, above "
+        "less others, in all strata together and not adjusted.",
     )
     grid = figure.add_gridspec(2 * rows, 2, height_ratios=[3.6, 0.95] * rows)
     for at, row in enumerate(chosen.to_dict("records")):

@@ -267,6 +267,8 @@ def _newton(sets: RiskSets, level: float) -> Fit:
     """Maximise the partial likelihood by Newton's steps, halved where they would overshoot."""
     beta = np.zeros(sets.covariates.shape[1])
     found = partial_likelihood(beta, sets)
+    if not np.linalg.eigvalsh(found.information)[-1] > ROUNDING * len(sets.events):
+        return _wald(beta, np.full(len(beta), math.inf), found.log, level)
     for _ in range(MOST_STEPS):
         step = np.linalg.lstsq(found.information, found.residuals.sum(axis=0), rcond=None)[0]
         ahead = partial_likelihood(beta + step, sets)

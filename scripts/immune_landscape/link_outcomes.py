@@ -49,6 +49,9 @@ COUNTS = [
 TEXTS = ("endpoint", "layer", "parent", "feature", "analysis", "visit", "marker", "compared", "strata", "covariates")
 """Columns of words that may all be empty or look like numbers."""
 
+STRAGGLES = 1.5
+"""Time of a visit's last sample, in units of the median, from which a landmark set by it is remarked on."""
+
 NAMED = ["endpoint", "layer", "parent", "feature", "analysis", "visit"]
 CURVE_COLUMNS = [*NAMED, "side", "time", "at_risk", "events", "censored", "survival", "low", "high"]
 RISK_COLUMNS = [*NAMED, "side", "time", "at_risk"]
@@ -71,6 +74,8 @@ class View(NamedTuple):
         Patients whose sample was taken too late to count.
     fault
         Why the visit cannot be related to outcome; empty when it can.
+    remark
+        What a reader should know of the landmark; may be empty.
     """
 
     analysis: str
@@ -81,6 +86,7 @@ class View(NamedTuple):
     own: pd.Series
     late: set[str]
     fault: str
+    remark: str = ""
 
 
 class Cohort(NamedTuple):
@@ -256,17 +262,29 @@ def _view(
         return View(BASELINE, visit, math.nan, "value", kept, kept, late, marker.fault)
     days = days / DAYS[cohort.unit]
     landmark = float(landmarks.get(visit, days.max()))
-    late = set(days.index[days > landmark])
+    # A sample without a day may have been taken after the landmark, unless the whole sheet leaves days out.
+    late = set(days.index[~(days <= landmark)]) if days.notna().any() else set()
+    remark = "" if visit in landmarks else _straggler(days)
     kept = values.drop(index=[name for name in late if name in values.index])
     fault = marker.fault or ("" if landmark > 0 else "no day of its samples and no landmark")
     if later_marker == "value" or tells_change:
-        return View(LANDMARK, visit, landmark, "change" if tells_change else "value", kept, kept, late, fault)
+        compared = "change" if tells_change else "value"
+        return View(LANDMARK, visit, landmark, compared, kept, kept, late, fault, remark)
     # A first sample taken after the landmark only the living can have given.
     first = cohort.design["visit"] == cohort.first
     after = cohort.design["day"].astype(float) / DAYS[cohort.unit] > landmark
     earlier = _by_patient(marker, cohort.design[first & ~after])
     change = (kept - earlier.reindex(kept.index)).dropna()
-    return View(LANDMARK, visit, landmark, "change", change, kept, late, fault)
+    return View(LANDMARK, visit, landmark, "change", change, kept, late, fault, remark)
+
+
+def _straggler(days: pd.Series) -> str:
+    """Tell when one late sample moves the landmark away from the day on which most were taken."""
+    dated = days.dropna()
+    if dated.empty or not dated.max() > STRAGGLES * dated.median():
+        return ""
+    usual, last = float(dated.median()), float(dated.max())
+    return f"the last sample was taken at {last:.3g}, half of them by {usual:.3g}: declare the landmark of the visit"
 
 
 def _by_patient(marker: Marker, rows: pd.DataFrame) -> pd.Series:
@@ -321,7 +339,8 @@ def _marker_rows(marker: Marker, view: View, endpoint: str, cohort: Cohort) -> I
         yield facts | {"marker": PER_SD, "n": len(here.times), "note": view.fault}, []
         return
     numbers = view.numbers.reindex(here.patients).to_numpy(dtype=float)
-    yield facts | {"marker": PER_SD} | link_marker(numbers, here, cohort.covariates, cohort.limits), []
+    told = link_marker(numbers, here, cohort.covariates, cohort.limits)
+    yield facts | {"marker": PER_SD} | _remarked(told, view.remark), []
     if not len(numbers):
         return
     sides = [(MEDIAN, numbers, float(np.median(numbers)), view.compared)]
@@ -331,8 +350,13 @@ def _marker_rows(marker: Marker, view: View, endpoint: str, cohort: Cohort) -> I
     for name, values, cut, compared in sides:
         above = values > cut
         found = link_sides(above, here, cohort.covariates, cohort.limits, cohort.unit)
-        row = facts | {"marker": name, "cut": cut, "compared": compared} | found
+        row = facts | {"marker": name, "cut": cut, "compared": compared} | _remarked(found, view.remark)
         yield row, _curves(row, above, here, cohort.limits.rules.level) if name == MEDIAN else []
+
+
+def _remarked(told: Row, remark: str) -> Row:
+    """Add a remark to the note of a row."""
+    return told | {"note": "; ".join(part for part in (told.get("note"), remark) if part)}
 
 
 def _curves(row: Row, above: np.ndarray, followed: Followed, level: float) -> list[pd.DataFrame]:

@@ -102,7 +102,7 @@ def measure_biomarkers(
     return {
         "biomarkers": told,
         "measurements": measured.drop(columns="row"),
-        "conflicts": list_conflicts(chosen, known, rules),
+        "conflicts": list_conflicts(chosen, measured, known, rules),
         "summary": counted,
     }
 

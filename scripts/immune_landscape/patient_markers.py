@@ -214,13 +214,17 @@ def _chosen(
     return row
 
 
-def list_conflicts(chosen: pd.DataFrame, patients: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+def list_conflicts(
+    chosen: pd.DataFrame, measurements: pd.DataFrame, patients: pd.DataFrame, rules: Rules
+) -> pd.DataFrame:
     """List where two sources disagree on a patient.
 
     Parameters
     ----------
     chosen
         As from `choose_markers`.
+    measurements
+        As from `read_measurements`: those that were not chosen are held against what is given with them, too.
     patients
         One row per patient.
     rules
@@ -240,6 +244,8 @@ def list_conflicts(chosen: pd.DataFrame, patients: pd.DataFrame, rules: Rules) -
         patient = known.loc[row["patient"]].to_dict()
         rows += [*_against_given(row, rules), *_between_sheets(row, patient, rules)]
         rows += _against_stratum(row, patient, rules) if row["marker"] == "cps" else []
+    for row in _others(chosen, measurements):
+        rows += list(_against_given(row, rules))
     classes = chosen.set_index(["patient", "marker"])["class"].to_dict()
     for name in patients["patient"]:
         mmr, msi = (classes.get((name, marker), "") for marker in ("mmr", "msi"))
@@ -248,6 +254,19 @@ def list_conflicts(chosen: pd.DataFrame, patients: pd.DataFrame, rules: Rules) -
     places = {name: at for at, name in enumerate(patients["patient"])}
     table = pd.DataFrame(rows, columns=CONFLICTS)
     return table.sort_values("patient", key=lambda names: names.map(places), kind="stable", ignore_index=True)
+
+
+def _others(chosen: pd.DataFrame, measurements: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the measurements that were not chosen."""
+    place = ["patient", "marker", *PLACE]
+    taken = pd.MultiIndex.from_frame(chosen[place].astype(str))
+    rest = ~pd.MultiIndex.from_frame(measurements[place].astype(str)).isin(taken)
+    return list(measurements[rest].to_dict("records"))
+
+
+def _where(row: Mapping[Any, Any]) -> str:
+    """Tell where a measurement was taken, as far as the sheet says."""
+    return ", ".join(str(row[name]) for name in PLACE if row[name])
 
 
 def _conflict(patient: str, marker: str, kind: str, *told: str) -> dict[str, str]:
@@ -263,13 +282,14 @@ def _against_given(row: Mapping[Any, Any], rules: Rules) -> Iterator[dict[str, s
         return
     texts = _shown(row["computed"], row["computed_class"]), _shown(row["given"], row["given_class"])
     place = str(row["patient"]), str(row["marker"])
+    place_told = f" ({_where(row)})" if _where(row) else ""
     if row["counts"] == "unreadable":
-        told = f"{texts[1]} is given, but the counts cannot be read: {row['reason']}"
+        told = f"{texts[1]} is given, but the counts cannot be read: {row['reason']}{place_told}"
         yield _conflict(*place, "given_unreadable", *texts, row["source"], told)
         return
     gap = abs(row["computed"] - row["given"])
     if row["computed_class"] != row["given_class"] or (gap == gap and gap > rules.tolerance):
-        told = f"counts give {texts[0]}, but {texts[1]} is given; what is {row['source']} is used"
+        told = f"counts give {texts[0]}, but {texts[1]} is given; what is {row['source']} is used{place_told}"
         yield _conflict(*place, "computed_given", *texts, row["source"], told)
 
 

@@ -75,3 +75,12 @@ def test_nothing_to_draw_is_told(tables):
     figures = drawn(empty)
     for name in ("pfs", "os", "sides"):
         assert "No " in check(figures[name])
+
+
+def test_footers_tell_strata_and_covariates(tables):
+    links = tables["links"].assign(strata="arm", covariates="age, sex")
+    figures = drawn(tables | {"links": links})
+    for name in ("pfs", "sides"):
+        words = check(figures[name]).replace("\n", " ")
+        assert "Within strata of arm. Adjusted for age, sex where the events allow it." in words
+    assert "Adjusted" not in check(drawn(tables)["pfs"])

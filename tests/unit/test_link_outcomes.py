@@ -238,3 +238,25 @@ def test_cut_points_and_last_values_of_changes_are_told_as_changes():
     links = link_outcomes({"tracks": later}, design, outcomes, STUDY, 3, **chosen)["links"]
     assert set(links["analysis"]) == {"landmark", "time_dependent"}
     assert set(links["compared"]) == {"change"}
+
+
+def test_one_late_sample_that_moves_the_landmark_is_told():
+    table, design, outcomes = made()
+    usual = one(linked(table, design, outcomes)["links"], "landmark")
+    assert "last sample" not in usual["note"]
+    late = design.copy()
+    late.loc[late.index[-1], "day"] = 112.0
+    assert "last sample was taken at 3.68" in one(linked(table, late, outcomes)["links"], "landmark")["note"]
+    declared = linked(table, late, outcomes, landmarks={"week_8": 2.0})["links"]
+    assert "last sample" not in one(declared, "landmark")["note"]
+
+
+def test_a_sample_without_a_day_counts_as_late_where_others_have_one():
+    table, design, outcomes = made()
+    before = one(linked(table, design, outcomes)["links"], "landmark")
+    undated = design.copy()
+    alive = outcomes.set_index("patient")["pfs_time"].idxmax()
+    undated.loc[(undated["patient"] == alive) & (undated["visit"] == "week_8"), "day"] = np.nan
+    row = one(linked(table, undated, outcomes)["links"], "landmark")
+    assert row["n"] == before["n"] - 1
+    assert row["sampled_late"] == before["sampled_late"] + 1

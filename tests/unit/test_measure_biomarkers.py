@@ -35,6 +35,15 @@ def test_patients_without_a_measurement_are_told_so():
     assert (everybody["patients"], everybody["n"], everybody["not_evaluable"]) == (1, 1, 2)
 
 
+def test_a_measurement_that_was_not_chosen_is_held_against_what_is_given_with_it():
+    high = cells(tumour=90, lymphocytes=0, macrophages=0, viable=300, tissue="tumour", region="core")
+    low = cells(tumour=18, lymphocytes=0, macrophages=0, viable=300, cps=1, tissue="tumour", region="margin")
+    tables = measured(sheet_of(high, low))
+    assert one(tables)["region"] == "core"
+    assert tables["conflicts"]["kind"].tolist() == ["computed_given"]
+    assert "(tumour, margin)" in tables["conflicts"]["message"][0]
+
+
 @pytest.mark.parametrize(("prefer", "value", "named"), [("given", 3.0, "1_to_5"), ("computed", 6.0, "5_to_10")])
 def test_what_is_given_and_computed_are_held_against_each_other(prefer, value, named):
     tables = measured(sheet_of(cells(tumour=18, lymphocytes=0, macrophages=0, viable=300, cps=3)), prefer=prefer)
