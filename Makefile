@@ -16,8 +16,9 @@ run: $(VENV)/cpu.done ## run the workflow on COHORT (the demo unless given) and 
 	$(BIN)/snakemake --cores $(CORES) --config cohort=$(COHORT)
 
 TRIALS := pancreatic_nk gastric_rak gastric_conversion
-cohorts: $(VENV)/cpu.done ## run the three trials under config/cohorts (simulated), to a report each
+cohorts: $(VENV)/cpu.done ## run the three trials under config/cohorts (simulated) and print where their reports lie
 	for name in $(TRIALS); do $(BIN)/snakemake --cores $(CORES) --config cohort=config/cohorts/$$name || exit 1; done
+	@for name in $(TRIALS); do echo "Report of $$name: $(CURDIR)/results/$$name/report.html"; done
 
 test: lint ## everything CI checks: lint, types, tests
 	$(BIN)/python -m pytest $(PYTEST)

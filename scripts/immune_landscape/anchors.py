@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -94,18 +94,56 @@ def match_anchors(
     ----------
     Tan 2025, doi:10.1038/s41392-025-02488-1 (clusters named ``c<N>-<gene>``).
     """
-    return match_values(anchor_values(counts, anchors), cluster, anchors, anchor_fold, anchor_share)
+    return match_values(rank_values(anchor_values(counts, anchors)), cluster, anchors, anchor_fold, anchor_share)
+
+
+class RankedValues(NamedTuple):
+    """Values of some cells and what any grouping of these cells needs of them.
+
+    Attributes
+    ----------
+    values
+        Cells x genes.
+    ranks
+        Likewise, ranked within each gene; ties share their mean rank.
+    ties
+        (genes,) factor by which ties shrink the variance of a rank sum.
+    """
+
+    values: pd.DataFrame
+    ranks: pd.DataFrame
+    ties: np.ndarray
+
+
+def rank_values(values: pd.DataFrame) -> RankedValues:
+    """Rank the cells by each gene, once for all the groupings to come.
+
+    Parameters
+    ----------
+    values
+        Cells x genes, on any monotone scale.
+
+    Returns
+    -------
+    RankedValues
+        Ranks from 1.
+    """
+    from scipy.stats import rankdata, tiecorrect
+
+    ranks = rankdata(values.to_numpy(), axis=0) if values.size else values.to_numpy()
+    ties = np.array([tiecorrect(column) for column in ranks.T])
+    return RankedValues(values, pd.DataFrame(ranks, index=values.index, columns=values.columns), ties)
 
 
 def match_values(
-    values: pd.DataFrame, cluster: pd.Series, anchors: pd.DataFrame, anchor_fold: float, anchor_share: float
+    ranked: RankedValues, cluster: pd.Series, anchors: pd.DataFrame, anchor_fold: float, anchor_share: float
 ) -> pd.DataFrame:
     """Do as `match_anchors` from values looked up before.
 
     Parameters
     ----------
-    values
-        As `anchor_values` returns.
+    ranked
+        Values as `anchor_values` returns.
     cluster, anchors, anchor_fold, anchor_share
         As in `match_anchors`.
 
@@ -114,12 +152,13 @@ def match_values(
     pandas.DataFrame
         As `match_anchors` returns.
     """
+    values = ranked.values
     if values.empty:
         states = [NO_MATCH if gene in values.columns else NOT_MEASURED for gene in anchors.index]
         blank = [(gene, "", state, *[np.nan] * 3) for gene, state in zip(anchors.index, states, strict=True)]
         return _with_numbers(blank, anchors)
     fold, share = fold_and_share(values, cluster)
-    score = rank_sums(values, cluster)
+    score = sum_ranks(ranked, cluster)
     enough = (fold >= anchor_fold) & (share >= anchor_share) & (score >= MIN_SCORE)
     matched = _matched(score.where(enough, -np.inf))
     rows: list[tuple[object, ...]] = []
@@ -234,14 +273,28 @@ def rank_sums(values: pd.DataFrame, cluster: pd.Series) -> pd.DataFrame:
     ----------
     Wilcoxon 1945, doi:10.2307/3001968; Soneson and Robinson 2018, doi:10.1038/nmeth.4612 (its use on single cells).
     """
-    from scipy.stats import rankdata, tiecorrect
+    return sum_ranks(rank_values(values), cluster)
 
-    ranks = rankdata(values.to_numpy(), axis=0)
-    ties = np.array([tiecorrect(column) for column in ranks.T])
-    sums = pd.DataFrame(ranks, index=values.index, columns=values.columns).groupby(cluster).sum()
+
+def sum_ranks(ranked: RankedValues, cluster: pd.Series) -> pd.DataFrame:
+    """Do as `rank_sums` from values ranked before.
+
+    Parameters
+    ----------
+    ranked
+        As `rank_values` returns.
+    cluster
+        Cluster of each cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `rank_sums` returns.
+    """
+    sums = ranked.ranks.groupby(cluster).sum()
     inside = cluster.value_counts().loc[sums.index].to_numpy()[:, None]
     outside = len(cluster) - inside
-    spread = np.sqrt(inside * outside * (len(cluster) + 1) / 12 * ties)
+    spread = np.sqrt(inside * outside * (len(cluster) + 1) / 12 * ranked.ties)
     gap = sums.to_numpy() - inside * (len(cluster) + 1) / 2
     score = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0)
     return pd.DataFrame(score, index=sums.index, columns=sums.columns)

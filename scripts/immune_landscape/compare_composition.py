@@ -181,9 +181,8 @@ class _Panel:
 
 
 def _panel_of(parent: str, part: pd.DataFrame, groups: PatientGroups, floors: _Floors) -> _Panel:
-    counts = part.pivot_table(index="sample", columns="subset", values="cells", aggfunc="sum", sort=False)
-    subsets = [str(name) for name in part["subset"].drop_duplicates()]
-    counts = counts.reindex(columns=subsets).astype(float)
+    counts = _counts_of(part)
+    subsets = [str(name) for name in counts.columns]
     shares = counts.div(counts.sum(axis=1).where(counts.sum(axis=1) > 0), axis=0)
     kept = ~np.isnan(groups.patient_values(shares).compared).any(axis=1)
     weighed = groups.weights["patient"].isin(groups.table.loc[kept, "patient"]) & (groups.weights["weight"] != 0)
@@ -197,6 +196,15 @@ def _panel_of(parent: str, part: pd.DataFrame, groups: PatientGroups, floors: _F
         parent, subsets, counts, kept, PatientValues(*blank), proportions,
         few, (used == 0).sum(axis=0), len(used), sparse,
     )  # fmt: skip
+
+
+def _counts_of(part: pd.DataFrame) -> pd.DataFrame:
+    """Return samples x subsets, in the order in which they come; NaN where a sample has no row of a subset."""
+    row, samples = pd.factorize(part["sample"])
+    column, subsets = pd.factorize(part["subset"])
+    counts = np.full((len(samples), len(subsets)), np.nan)
+    counts[row, column] = part["cells"]
+    return pd.DataFrame(counts, index=samples, columns=subsets)
 
 
 def log_ratios(counts: pd.DataFrame, sparse: np.ndarray, pseudo_count: float) -> pd.DataFrame:

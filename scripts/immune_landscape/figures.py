@@ -240,6 +240,7 @@ def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Pa
     """
     import matplotlib as mpl
 
+    settled: list[Figure] = []
     for path in map(Path, paths):
         if isinstance(drawn, Mapping):
             reason = f"The tables hold nothing to draw for {path.stem}."
@@ -247,7 +248,9 @@ def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Pa
         else:
             figure = drawn
         with mpl.rc_context(STYLE), whole(path) as part:
-            _settle(figure)
+            if not any(figure is each for each in settled):
+                _settle(figure)
+                settled.append(figure)
             figure.savefig(part, dpi=DPI, format=path.suffix[1:], metadata=METADATA.get(path.suffix, {}))
 
 

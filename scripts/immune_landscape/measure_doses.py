@@ -14,7 +14,7 @@ COLUMNS = [
     *("dose_level", "patients", "treated", "evaluable", "dlt", "share", "low", "high", "upper_one_sided"),
     *("reading", "meaning"),
 ]
-SUMMARY_COLUMNS = ["status", "mtd", "maximum_administered", "evaluable", "dlt", "note"]
+SUMMARY_COLUMNS = ["status", "mtd", "maximum_administered", "evaluable", "dlt", "low", "high", "note"]
 TEXTS = ("dose_level", "reading", "meaning", "mtd", "maximum_administered")
 """Columns of words that may be empty or look like numbers."""
 
@@ -92,7 +92,7 @@ def measure_doses(patients: pd.DataFrame, *, level: float) -> dict[str, pd.DataF
     found = read_escalation(given["dose_level"].tolist(), given["evaluable"].tolist(), given["dlt"].tolist())
     total = table.iloc[-1]
     summary = found._asdict() | {"maximum_administered": given["dose_level"].iloc[-1] if len(given) else ""}
-    summary |= {"evaluable": int(total["evaluable"]), "dlt": int(total["dlt"])}
+    summary |= {"evaluable": int(total["evaluable"]), "dlt": int(total["dlt"]), "low": total["low"], "high": total["high"]}
     return {"doses": table, "mtd": pd.DataFrame([summary], columns=SUMMARY_COLUMNS)}
 
 

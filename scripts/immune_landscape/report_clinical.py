@@ -73,7 +73,9 @@ def _endpoints(endpoints: pd.DataFrame | None, study: Mapping[str, Any]) -> Html
         return None
     known = endpoints[endpoints["endpoint"].isin(list(ENDPOINTS)) & endpoints["by"].isin(SHOWN)]
     widest = list(POPULATIONS)[-1] if list(POPULATIONS)[-1] in set(known["population"]) else "all_treated"
-    evaluable = (known["population"] == "evaluable") & known["endpoint"].isin(list(COUNTED))
+    # Where arms were randomised nobody may leave a curve; a single arm is told of in both populations, as trials do.
+    both = known["endpoint"].isin(list(COUNTED)) | (widest == "all_treated")
+    evaluable = (known["population"] == "evaluable") & both
     known = known[known["estimate"].notna() & (evaluable | (known["population"] == widest))]
     if known.empty:
         return None
@@ -91,7 +93,8 @@ def _endpoints(endpoints: pd.DataFrame | None, study: Mapping[str, Any]) -> Html
     text = (
         "Rates in percent with exact intervals; medians of Kaplan-Meier curves"
         + (f" in {unit}" if unit else "")
-        + " with log-log intervals. Levels are those of measure_endpoints, whose table has more groups."
+        + " with log-log intervals. Evaluable patients have an assessed response: whoever died before it is left out. "
+        + "Levels are those of measure_endpoints, whose table has more groups."
     )
     headings = ["Endpoint", "Patients", "Population", "Events / n", "Estimate"]
     return join([tag("p", text, class_="small"), table(headings, rows, numbers=(3, 4))])
@@ -156,7 +159,9 @@ def _doses(mtd: pd.DataFrame | None) -> list[str]:
     if mtd is None:
         return []
     row = mtd.iloc[0]
-    what = f"Dose-limiting toxicity in {int(row['dlt'])} of {counted(int(row['evaluable']), 'evaluable patient')}."
+    n = int(row["evaluable"])
+    bounds = f" ({100 * row['low']:.1f} to {100 * row['high']:.1f} %)" if n else ""
+    what = f"Dose-limiting toxicity in {int(row['dlt'])} of {counted(n, 'evaluable patient')}{bounds}."
     reached = f"{row['mtd']}" if row["mtd"] else f"{row['status']}"
     top = f"; maximum administered dose {row['maximum_administered']}" if row["maximum_administered"] else ""
     return [f"{what} Maximum tolerated dose: {reached} ({row['note']}){top}."]

@@ -29,6 +29,9 @@ from immune_landscape.simulate_receptors import Repertoire, draw_repertoire
 from immune_landscape.store import whole
 
 TRUTH_CELLS = "truth_cells.tsv.gz"
+LAYERS = ("gex", "tcr", "bulk_tcr")
+"""Columns of the design that name files."""
+
 STEPS = {
     "proportions": ("abundances", "effects", "arm_effects", "visit_effects", "patient_sd", "change_sd"),
     "droplets": (
@@ -107,7 +110,9 @@ def simulate_cohort(
     Parameters
     ----------
     design
-        One row per sample: sample, patient, visit, tissue, batch, arm, response, sex, donor_sex, product_origin.
+        One row per sample: sample, patient, visit, tissue, batch, arm, response, sex, donor_sex, product_origin. Where
+        it has columns of files (gex, tcr, bulk_tcr), samples without any are left out, and bulk repertoires are drawn
+        for those with a file alone.
     seed
         Seed; one seed gives one cohort.
     cells_per_sample
@@ -146,7 +151,7 @@ def simulate_cohort(
     Returns
     -------
     SimulatedCohort
-        Data of every sample and the truth behind them.
+        Data of the samples and the truth behind them.
 
     Raises
     ------
@@ -165,21 +170,31 @@ def simulate_cohort(
     biology = _find_biology(design, settings)
     treatment = Treatment(treated_visits, treated_arms)
     how = {step: {name: settings[name] for name in names} for step, names in STEPS.items()}
+    planted = _planted_differences(design, treatment, effects, arm_effects)
+    design = _with_files(design, LAYERS)
     proportions = draw_proportions(design, biology, seed, treatment=treatment, **how["proportions"])
     droplets = draw_droplets(design, proportions, biology, seed, treatment=treatment, **how["droplets"])
-    repertoire = draw_repertoire(design, droplets, proportions, biology, seed, treatment=treatment, **how["repertoire"])
+    sequenced = set(_with_files(design, ("bulk_tcr",))["sample"].astype(str))
+    repertoire = draw_repertoire(
+        design, droplets, proportions, sequenced, biology, seed, treatment=treatment, **how["repertoire"]
+    )
     v_genes = list_v_genes(repertoire, droplets, biology, seed)
     counts = draw_counts(design, droplets, v_genes, biology, seed, treatment=treatment, **how["counts"])
     cells = _label_cells(droplets, repertoire)
-    planted = _planted_differences(design, treatment, effects, arm_effects)
     return SimulatedCohort(
         genes=biology.genes["symbol"].to_list(),
         counts=counts,
         contigs={name: list_contigs(name, droplets, repertoire, seed) for name in counts},
-        bulk={name: list_rearrangements(name, repertoire, seed) for name in counts},
+        bulk={name: list_rearrangements(name, repertoire, seed) for name in repertoire.bulk},
         cells=cells,
         truth=_tell_truth(biology, seed, settings, cells, repertoire) | {"planted": planted},
     )
+
+
+def _with_files(design: pd.DataFrame, layers: tuple[str, ...]) -> pd.DataFrame:
+    """Return the samples that name a file of one of the layers; all where the design tells of no files."""
+    held = [design[layer].fillna("").astype(str) != "" for layer in layers if layer in design]
+    return design[np.logical_or.reduce(held)] if held else design
 
 
 def _find_biology(design: pd.DataFrame, settings: dict[str, Any]) -> Biology:
@@ -323,7 +338,7 @@ def write_cohort(simulated: SimulatedCohort, design: pd.DataFrame, folder: str |
     folder = Path(folder)
     targets = [
         (layer, str(sample), _place(folder, str(path)))
-        for layer in ("gex", "tcr", "bulk_tcr")
+        for layer in LAYERS
         for sample, path in zip(design["sample"], design[layer], strict=True)
         if path
     ]

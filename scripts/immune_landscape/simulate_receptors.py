@@ -61,6 +61,7 @@ def draw_repertoire(
     design: pd.DataFrame,
     droplets: Droplets,
     proportions: pd.DataFrame,
+    sequenced: set[str],
     biology: Biology,
     seed: int,
     *,
@@ -79,6 +80,8 @@ def draw_repertoire(
         Cells that need a clone.
     proportions
         Samples x types; decides how the bulk templates divide over types.
+    sequenced
+        Samples with a bulk repertoire.
     biology
         Number and sizes of clones by type.
     seed
@@ -106,7 +109,8 @@ def draw_repertoire(
         weights = _weigh_clones(row, biology, seed, growing, fold)
         mine = contents[contents["sample"] == row.sample]
         clone.loc[mine.index] = _assign_clones(mine["type"], weights, stream(seed, "clones", row.sample))
-        bulk[row.sample] = _sequence_bulk(weights, proportions, row, seed, bulk_templates)
+        if row.sample in sequenced:
+            bulk[row.sample] = _sequence_bulk(weights, proportions, row, seed, bulk_templates)
         folds.update(dict.fromkeys(growing, expansion_fold))
     clones = _list_clones(clone, bulk, folds)
     return Repertoire(clone, bulk, clones, _draw_receptors(clones, set(clone), biology, seed))

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from immune_landscape.anchors import anchor_values, match_values, name_by_anchor, read_anchors
+from immune_landscape.anchors import (
+    RankedValues,
+    anchor_values,
+    match_values,
+    name_by_anchor,
+    rank_values,
+    read_anchors,
+)
 from immune_landscape.annotate_subsets import (
     BranchScores,
     join_names,
@@ -20,14 +27,16 @@ from immune_landscape.annotate_subsets import (
     smooth_scores,
     witnesses_of,
 )
-from immune_landscape.cluster_cells import MIN_CELLS, find_clusters, find_neighbours
+from immune_landscape.cluster_cells import MIN_CELLS, find_neighbours
 from immune_landscape.compare_composition import WHOLE, compare_composition
 from immune_landscape.contrast_tests import ContrastSettings
+from immune_landscape.leiden import build_graph, find_communities
 from immune_landscape.measure_composition import measure_composition
 from immune_landscape.seeds import seed_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from igraph import Graph
 
 LOG = logging.getLogger("immune_landscape")
 
@@ -162,13 +171,22 @@ def _spaces_of(branches: Mapping[str, BranchData], representations: Sequence[str
     return ["integrated"]
 
 
+class _Clustered(NamedTuple):
+    """One clustering of a branch: cluster of each cell, its name by score, and the anchors that clusters matched."""
+
+    cluster: pd.Series
+    label: pd.Series
+    matched: pd.DataFrame
+
+
 class _Sweep(NamedTuple):
     """One branch with what stays the same between runs: by representation its graph, and labels by score alone."""
 
     scored: BranchScores
     anchors: pd.DataFrame
-    values: pd.DataFrame
+    values: RankedValues
     graphs: dict[str, AnnData]
+    edges: dict[str, Graph]
     named: dict[str, pd.DataFrame]
     resolution: float
     settings: Mapping[str, Any]
@@ -186,26 +204,30 @@ class _Sweep(NamedTuple):
             for space, graph in graphs.items()
         }
         anchors = read_anchors(settings["anchors"], branch)
-        values = anchor_values(data.counts, anchors)
-        return cls(scored, anchors, values, graphs, named, _resolution_of(data), settings)
+        values = rank_values(anchor_values(data.counts, anchors))
+        edges = {space: build_graph(graph.obsp["connectivities"]) for space, graph in graphs.items()}
+        return cls(scored, anchors, values, graphs, edges, named, _resolution_of(data), settings)
 
-    def cluster(self, space: str, factor: float, seed: int) -> pd.Series:
-        """Cluster the cells; a handful is one cluster, as in `cluster_cells`."""
+    def cluster(self, space: str, factor: float, seed: int) -> _Clustered:
+        """Cluster the cells and name the clusters; a handful of cells is one cluster, as in `cluster_cells`."""
         graph = self.graphs[space]
         if graph.n_obs < MIN_CELLS:
-            return pd.Series("0", index=graph.obs_names)
-        return find_clusters(graph, self.resolution * factor, seed)
+            found = np.zeros(graph.n_obs, dtype=np.int64)
+        else:
+            found = find_communities(self.edges[space], self.resolution * factor, seed)
+        cluster = pd.Series(found.astype(str), index=graph.obs_names, name="cluster", dtype=object)
+        label = name_clusters_by_score(self.scored, cluster, **_floors(self.settings))
+        floors = self.settings["anchor_fold"], self.settings["anchor_share"]
+        return _Clustered(cluster, label, match_values(self.values, cluster, self.anchors, *floors))
 
-    def subsets(self, space: str, annotator: str, cluster: pd.Series) -> pd.Series:
+    def subsets(self, space: str, annotator: str, clustered: _Clustered) -> pd.Series:
         """Return the subset of each cell."""
-        found = _floors(self.settings)
-        label = name_clusters_by_score(self.scored, cluster, **found)
+        label = clustered.label
         if annotator == "cell":
             own = self.named[space]
             said = witnesses_of(self.scored, own["label"], label)
-            label = join_names(self.scored, said, own["margin"], min_margin=found["min_margin"])
-        floors = self.settings["anchor_fold"], self.settings["anchor_share"]
-        return name_by_anchor(label, cluster, match_values(self.values, cluster, self.anchors, *floors))
+            label = join_names(self.scored, said, own["margin"], min_margin=self.settings["min_margin"])
+        return name_by_anchor(label, clustered.cluster, clustered.matched)
 
 
 def _resolution_of(data: BranchData) -> float:
@@ -249,7 +271,7 @@ def _relabelled(
                 subset = sweep.subsets(space, annotator, clusters[name])
                 cells.loc[subset.index, "subset"] = subset
                 ari = _agreement(frozen.loc[subset.index, "subset"], subset)
-                told.append({"branch": name, "clusters": clusters[name].nunique(), "ari": ari})
+                told.append({"branch": name, "clusters": clusters[name].cluster.nunique(), "ari": ari})
             run = f"{space}_{annotator}_r{factor:g}_s{number}"
             yield dict(zip(RUN_COLUMNS, [run, number, factor, space, annotator], strict=True)), cells, told
 

@@ -67,6 +67,7 @@ def test_the_published_escalation():
     assert round(100 * doses.loc["all", "high"], 1) == 14.2
     assert doses.loc["all", "upper_one_sided"] == pytest.approx(1 - 0.05 ** (1 / 24))
     assert (mtd["status"], mtd["mtd"], mtd["maximum_administered"]) == ("not reached", "", "8")
+    assert (mtd["low"], round(100 * mtd["high"], 1)) == (0, 14.2)
     assert doses.loc["all", "reading"] == ""
 
 

@@ -23,6 +23,16 @@ def test_rates_and_medians_are_told_of_all_and_of_each_arm(page):
     assert "Cps group" not in page
 
 
+def test_medians_of_evaluable_patients_are_told_where_nobody_was_randomised():
+    endpoints = trial()["endpoints"]
+    single = endpoints[endpoints["population"] != "intention_to_treat"]
+    (row,) = single.query("endpoint == 'os' and population == 'evaluable' and by == 'all'").to_dict("records")
+    told = f"{row['estimate']:.1f} [{row['low']:.1f}, not reached]"
+    assert row["high"] == float("inf")
+    assert told in clinical_section({"endpoints": single}, STUDY)
+    assert told not in clinical_section({"endpoints": endpoints}, STUDY)
+
+
 def test_arms_are_compared_with_their_strata(page):
     table = trial()["comparisons"]
     rows = table[(table["measure"] == "hazard_ratio") & (table["endpoint"] == "os")]
@@ -38,7 +48,7 @@ def test_arms_are_compared_with_their_strata(page):
 def test_safety_and_doses_are_lines():
     text = clinical_section(escalation(), STUDY)
     assert "0 of 24 treated patients had one of grade 3 or 4 at worst (0.0 to 14.2 %)." in text
-    assert "Dose-limiting toxicity in 0 of 24 evaluable patients. Maximum tolerated dose: not reached" in text
+    assert "Dose-limiting toxicity in 0 of 24 evaluable patients (0.0 to 14.2 %). Maximum tolerated dose: not reached" in text
     assert "maximum administered dose 8" in text
 
 

@@ -32,7 +32,7 @@ def write_sheet(table, folder, name):
 def write_masked(tree, files):
     """Write the tiny cohort, masked, with the simulated files as if they were measured."""
     extra = {"patients": {"second_reader": {"type": "string", "same_as": "best_response"}}}
-    quick = {"testing": {"null_draws": 200}, "sweep_labels": {"seeds": 2}}
+    quick = {"testing": {"null_draws": 200}, "sweep_labels": {"seeds": 1, "resolution_factors": [1.0]}}
     folder = write_tiny(tree / COHORT, unblinded=False, data_root="data", extra_columns=extra, **quick)
     shutil.copytree(files, folder / "data")
     patients = read_sheet(folder, "patients")
