@@ -102,7 +102,7 @@ class RankedValues(NamedTuple):
 
     Attributes
     ----------
-    values
+    measured
         Cells x genes.
     ranks
         Likewise, ranked within each gene; ties share their mean rank.
@@ -110,7 +110,7 @@ class RankedValues(NamedTuple):
         (genes,) factor by which ties shrink the variance of a rank sum.
     """
 
-    values: pd.DataFrame
+    measured: pd.DataFrame
     ranks: pd.DataFrame
     ties: np.ndarray
 
@@ -152,7 +152,7 @@ def match_values(
     pandas.DataFrame
         As `match_anchors` returns.
     """
-    values = ranked.values
+    values = ranked.measured
     if values.empty:
         states = [NO_MATCH if gene in values.columns else NOT_MEASURED for gene in anchors.index]
         blank = [(gene, "", state, *[np.nan] * 3) for gene, state in zip(anchors.index, states, strict=True)]

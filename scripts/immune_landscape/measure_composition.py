@@ -89,14 +89,15 @@ def _check_cells(cells: pd.DataFrame, design: pd.DataFrame) -> None:
 
 def _count_parts(cells: pd.DataFrame, column: str, parent: str, samples: pd.DataFrame) -> pd.DataFrame:
     """Return one row per sample and label, zeros included."""
-    # Counted by codes: a sweep over labellings asks for this hundreds of times, and a cross table takes ten times as long.
+    # Counted by codes: a sweep over labellings asks hundreds of times, and a cross table takes ten times as long.
     code, found = pd.factorize(cells[column].astype(object).where(cells[column].notna(), "").astype(str))
     labels = np.array([label or UNASSIGNED for label in map(str, found)], dtype=object)
     ordered = sorted(set(labels), key=_unassigned_last)
     place = np.array([ordered.index(label) for label in labels], dtype=np.int64)
     names = pd.Index(samples["sample"].astype(str))
-    at = names.get_indexer(cells["sample"].astype(str)) * len(ordered) + place[code]
-    tallied = np.bincount(at, minlength=len(names) * len(ordered)).reshape(len(names), len(ordered))
+    # Cells of samples that are not in the table fall below zero.
+    at = names.get_indexer(pd.Index(cells["sample"].astype(str))) * len(ordered) + place[code]
+    tallied = np.bincount(at[at >= 0], minlength=len(names) * len(ordered)).reshape(len(names), len(ordered))
     counts = pd.DataFrame(tallied, index=names, columns=ordered)
     long = pd.DataFrame(
         {

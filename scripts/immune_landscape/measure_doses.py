@@ -92,7 +92,8 @@ def measure_doses(patients: pd.DataFrame, *, level: float) -> dict[str, pd.DataF
     found = read_escalation(given["dose_level"].tolist(), given["evaluable"].tolist(), given["dlt"].tolist())
     total = table.iloc[-1]
     summary = found._asdict() | {"maximum_administered": given["dose_level"].iloc[-1] if len(given) else ""}
-    summary |= {"evaluable": int(total["evaluable"]), "dlt": int(total["dlt"]), "low": total["low"], "high": total["high"]}
+    summary |= {"evaluable": int(total["evaluable"]), "dlt": int(total["dlt"])}
+    summary |= {"low": total["low"], "high": total["high"]}
     return {"doses": table, "mtd": pd.DataFrame([summary], columns=SUMMARY_COLUMNS)}
 
 

@@ -106,7 +106,8 @@ def test_bulk_repertoires_alone_are_compared_between_patients(compared):
     (row,) = rows[rows["feature"] == "clonality"].to_dict("records")
     print(f"immdata: clonality {row['effect']}, p {row['p']} of the workflow, {p:.6f} of {labelings} labelings")
     assert (row["n_a"], row["n_b"], int(row["labelings"])) == (6, 6, labelings)
-    assert float(row["effect"]) == pytest.approx(values[status == "ms"].mean() - values[status != "ms"].mean(), abs=1e-6)
+    difference = values[status == "ms"].mean() - values[status != "ms"].mean()
+    assert float(row["effect"]) == pytest.approx(difference, abs=1e-6)
     assert float(row["p"]) == pytest.approx(p, abs=2e-6)
 
 
@@ -146,9 +147,11 @@ def test_gates_alone_are_compared_between_arms(gated):
     rows = run.table("compare_values/populations/contrasts.tsv").set_index("feature")
     name = "CD3-CD56+"
     (row,) = rows[rows.index.str.contains(name, regex=False)].to_dict("records")
-    cells = design.set_index(["patient", "visit"])["sample"].unstack()
-    odds = cells[["baseline", "week_8"]].dropna().map(
-        {sample: log_odds(counts, sample, name, "Lymphocytes") for sample in design["sample"]}.get
+    cells = design.pivot_table(index="patient", columns="visit", values="sample", aggfunc="first")
+    odds = (
+        cells[["baseline", "week_8"]]
+        .dropna()
+        .map({sample: log_odds(counts, sample, name, "Lymphocytes") for sample in design["sample"]}.get)
     )
     arm = design.drop_duplicates("patient").set_index("patient")["arm"].reindex(odds.index)
     assert (row["n_a"], row["n_b"]) == ((arm == "conversion").sum(), (arm == "systemic").sum())
