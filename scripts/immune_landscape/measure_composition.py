@@ -95,9 +95,8 @@ def _count_parts(cells: pd.DataFrame, column: str, parent: str, samples: pd.Data
     ordered = sorted(set(labels), key=_unassigned_last)
     place = np.array([ordered.index(label) for label in labels], dtype=np.int64)
     names = pd.Index(samples["sample"].astype(str))
-    # Cells of samples that are not in the table fall below zero.
     at = names.get_indexer(pd.Index(cells["sample"].astype(str))) * len(ordered) + place[code]
-    tallied = np.bincount(at[at >= 0], minlength=len(names) * len(ordered)).reshape(len(names), len(ordered))
+    tallied = np.bincount(at, minlength=len(names) * len(ordered)).reshape(len(names), len(ordered))
     counts = pd.DataFrame(tallied, index=names, columns=ordered)
     long = pd.DataFrame(
         {
