@@ -38,7 +38,6 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         from immune_landscape.count_blocks import CountBlocks, read_names, write_blocks
         from immune_landscape.device import Devices
         from immune_landscape.filter_cells import GENE_GROUPS
-        from immune_landscape.seeds import seed_of
 
         devices = Devices(device)
         run = devices.step
@@ -49,15 +48,7 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         groups = {name: np.asarray(var.index.str.match(pattern)) for name, pattern in GENE_GROUPS.items()}
         keep = streamed_steps.cell_metrics(CountBlocks(source), groups, devices)["n_genes"] >= MIN_GENES
     with step("doublets") as found:
-        names, scores = np.unique(sample), []
-        for first in range(0, len(names), AT_ONCE):
-            some = names[first : first + AT_ONCE]
-            parts = [next(iter(CountBlocks(source, keep & (sample == name), WHOLE))).counts for name in some]
-            seeds = [seed_of(SEED, name) for name in some]
-            scores += run("score_doublets")(parts, [RATE] * len(parts), seeds, n_components=30)
-        del parts
-        order = np.concatenate([np.flatnonzero(keep & (sample == name)) for name in names])
-        observed = np.nan_to_num(np.concatenate([each.observed for each in scores]))
+        order, observed = doublet_scores(source, sample, keep, devices)
         found["auc"] = float(roc_auc_score(truth[order], observed))
     with step("write_counts"):
         single = keep & ~truth
@@ -90,13 +81,36 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         components = {"X_pca": reduced.scores, "X_integrated": points}
         reduction = store.addition(obs.index, obsm=components, uns={"reduction": facts})
         store.write_stage(reduction, folder / "reduction.h5ad", stage="reduce_cells")
-        frame = pd.DataFrame({"cluster": cluster.astype(str)}, index=obs.index)
-        slots = {"obsm": {"X_umap": places}, "obsp": {"connectivities": graph}}
-        slots["uns"] = {"clustering": {"resolution": 1.0}}
-        clusters = store.addition(obs.index, obs=frame, **slots)
-        store.write_stage(clusters, folder / "clusters.h5ad", stage="cluster_cells")
+        write_clusters(folder, pd.Series(cluster.astype(str), index=obs.index), graph, places)
         table = pd.DataFrame(ranks.z.T, index=var.index).rename_axis("gene").add_prefix("cluster_").reset_index()
         store.write_table(table, folder / "markers.tsv.gz")
+
+
+def doublet_scores(source, sample, keep, devices):
+    """Return the places of the cells by sample, and their scores; a few samples are in memory at once."""
+    import numpy as np
+
+    from immune_landscape.count_blocks import CountBlocks
+    from immune_landscape.seeds import seed_of
+
+    names, scores = np.unique(sample), []
+    for first in range(0, len(names), AT_ONCE):
+        some = names[first : first + AT_ONCE]
+        parts = [next(iter(CountBlocks(source, keep & (sample == name), WHOLE))).counts for name in some]
+        seeds = [seed_of(SEED, name) for name in some]
+        scores += devices.step("score_doublets")(parts, [RATE] * len(parts), seeds, n_components=30)
+    order = np.concatenate([np.flatnonzero(keep & (sample == name)) for name in names])
+    return order, np.nan_to_num(np.concatenate([each.observed for each in scores]))
+
+
+def write_clusters(folder, cluster, graph, places):
+    """Write clusters, graph and map as `cluster_cells` does."""
+    from immune_landscape import store
+
+    slots = {"obsm": {"X_umap": places}, "obsp": {"connectivities": graph}}
+    slots["uns"] = {"clustering": {"resolution": 1.0}}
+    clusters = store.addition(cluster.index, obs=cluster.to_frame("cluster"), **slots)
+    store.write_stage(clusters, folder / "clusters.h5ad", stage="cluster_cells")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ NULL_COLUMNS = [
 ]  # fmt: skip
 OUTSIDE = "outside the family"
 NOT_MEASURED = "not measured in any patient of the contrast"
+MOST_NAMED = 10
+"""Patients left out that a note names; where a layer was measured in some alone, the others are many."""
 NO_GROUP = "no patient belongs to either group: not recorded, or masked"
 BROAD_PARENTS = {"signatures": ("nk", "nk_adjusted", "t", "t_adjusted")}
 """Layer -> parents whose features form the family by default: sparse subsets, measured in few patients, would leave the
@@ -219,8 +221,9 @@ def _row(
 ) -> dict[str, Any]:
     status = "not_testable" if feature.status == "tested" and reason else feature.status
     lost = groups.table.loc[~kept, "patient"].astype(str).tolist() if kept.any() else []
-    notes = [f"left out for want of {feature.left_out}: {', '.join(lost)}"] if lost else []
-    notes += [*feature.notes, *groups.notes]
+    named = lost if len(lost) <= MOST_NAMED else [*lost[:MOST_NAMED], f"and {len(lost) - MOST_NAMED} more"]
+    notes = [*feature.notes, *([f"left out for want of {feature.left_out}: {', '.join(named)}"] if lost else [])]
+    notes += groups.notes
     notes += [reason] if status == "not_testable" and reason not in feature.notes else []
     notes += [OUTSIDE] if status == "tested" and not feature.member else []
     found = {} if feature.status == "too_sparse" else dict(estimate)

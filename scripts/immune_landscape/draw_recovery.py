@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLE = "Were the planted effects found?"
+UNTESTED = "not tested"
+"""Verdict that says nothing of a subset without a planted effect."""
 
 
 @styled
@@ -39,7 +41,8 @@ def draw_recovery(recovery: pd.DataFrame, study: Mapping[str, Any], *, only_plan
     matplotlib.figure.Figure
         Forest with a diamond for the planted effect.
     """
-    table = recovery[recovery["planted"] != 0] if only_planted else recovery
+    told = (recovery["planted"] != 0) | (recovery["verdict"] != UNTESTED)
+    table = recovery[recovery["planted"] != 0] if only_planted else recovery[told]
     if table.empty:
         return empty_figure(TITLE, "No effect was planted in this cohort.", study)
     table = (
@@ -55,18 +58,31 @@ def draw_recovery(recovery: pd.DataFrame, study: Mapping[str, Any], *, only_plan
         study,
         title=TITLE,
         subtitle=f"{found} of {counted(len(planted), 'planted effect')} recovered; "
-        f"{counted(len(table) - len(planted), 'subset')} without one.",
+        f"{counted(len(table) - len(planted), 'subset')} without one"
+        + (
+            "."
+            if only_planted or told.all()
+            else f"; {(~told).sum()} more without one were not tested and are left out."
+        ),
         footer=f"Point and line: effect found with its {interval_name(study)}. Diamond: effect planted. "
         "Tick: effect expected in centred log ratios, as all parts of a parent move when one does (closure). "
         + _missed(planted, study),
     )
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[5, 4.6])
     _draw_effects(left, table)
-    left.set_yticks(range(len(table)), [shown(study, str(name)) for name in table["subset"]])
+    left.set_yticks(range(len(table)), _names(table, study))
     left.tick_params(axis="y", length=0)
     left.set_xlabel("effect: difference of centred log ratios (natural log)", fontsize=7.5)
     _draw_words(right, table)
     return figure
+
+
+def _names(table: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
+    """Name the rows, with their contrast where there are several."""
+    names = [shown(study, str(name)) for name in table["subset"]]
+    if "contrast" not in table or table["contrast"].nunique() < 2:
+        return names
+    return [f"{name}, {shown(study, str(of))}" for name, of in zip(names, table["contrast"], strict=True)]
 
 
 def _missed(planted: pd.DataFrame, study: Mapping[str, Any]) -> str:

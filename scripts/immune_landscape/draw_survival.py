@@ -218,7 +218,7 @@ def _draw_forest_rows(axes: list[Axes], table: pd.DataFrame, title: str, study: 
         if column and column not in told:
             told.add(column)
             numbers.text(0.88, height, format_p(row["p_interaction"]), va="center", ha="center", fontsize=7.5)
-    arms = [clip_text(shown(study, str(table[end].iloc[0])), 15) for end in ("group_a", "group_b")]
+    arms = [clip_text(shown(study, str(table[end].iloc[0])), 12) for end in ("group_a", "group_b")]
     heads = ((names, 0.68, arms[0]), (names, 0.91, arms[1]), (numbers, 0.88, "p interaction"))
     for part, place, text in heads:
         part.text(place, -0.75, text, ha="center", va="bottom", fontsize=7.5, color=MUTED, fontweight="bold")

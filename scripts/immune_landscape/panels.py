@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 GAP = 2.5
 """Distance between groups in units of the distance between visits."""
+HEAD = 10
+"""Characters of a group's name that fit above its half of a panel."""
 
 
 def paired_patients(
@@ -50,13 +52,14 @@ def paired_patients(
     """
     ticks: list[float] = []
     span = len(visits) - 1
+    names = _heads({group: shown(study, group) for group in styles})
     for at, (group, style) in enumerate(styles.items()):
         places = np.arange(len(visits)) + at * (span + GAP - 1)
         ticks += list(places)
         members = values[values["group"] == group]
         for shift, row in zip(_spread(len(members)), members.to_dict("records"), strict=True):
             _draw_patient(axes, row, places + (shift if span == 0 else shift * 0.25), style, intervals)
-        name = style.short if style.short in ("R", "NR") else clip_text(shown(study, group), 14)
+        name = style.short if style.short in ("R", "NR") else names[group]
         axes.annotate(
             f"{name} n = {len(members)}",
             (places.mean(), 1.0),
@@ -72,6 +75,15 @@ def paired_patients(
     axes.set_xticks(ticks, [_tick(shown(study, visit)) for visit in visits] * len(styles))
     axes.set_xlim(min(ticks, default=0) - 0.6, max(ticks, default=1) + 0.6)
     axes.grid(axis="y")
+
+
+def _heads(names: Mapping[str, str]) -> dict[str, str]:
+    """Shorten names of groups that stand side by side: to the first word where that tells them apart, else cut."""
+    if len(names) < 2:
+        return {group: clip_text(name, 2 * HEAD) for group, name in names.items()}
+    first = {group: name.split()[0] if len(name) > HEAD else name for group, name in names.items()}
+    kept = first if len(set(first.values())) == len(first) else names
+    return {group: clip_text(name, HEAD) for group, name in kept.items()}
 
 
 def patient_line(axes: Axes, places: ArrayLike, heights: ArrayLike, style: GroupStyle, patient: str) -> None:

@@ -149,7 +149,9 @@ def _brief(tables: Tables, study: Mapping[str, Any]) -> Html:
     contrasts, claims, recovery = (_get(tables, name) for name in ("contrasts", "claims", "recovery"))
     lines: list[str] = []
     if not study.get("unblinded", True):
-        lines.append("Masked: arm, response and outcome are read by nothing on this page.")
+        lines.append(
+            "Masked: arms are not told apart, and no patient's response or outcome is told; endpoints are pooled."
+        )
     if contrasts is None:
         lines.append("No contrast was compared: none is declared, or the cohort holds no data to compare.")
     else:

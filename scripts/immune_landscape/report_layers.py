@@ -49,6 +49,12 @@ def brief_lines(contrasts: pd.DataFrame, study: Mapping[str, Any]) -> list[str]:
         alpha = float(study["alpha"])
         hits = [_name(row, study) for row in tested.to_dict("records") if is_significant(row, alpha)]
         untested = len(rows) - len(tested)
+        if tested.empty:
+            question = question_of(rows, study)
+            lines.append(
+                f"{shown_layer(str(layer))}, {question}: {counted(untested, 'feature')}, none could be tested."
+            )
+            continue
         start = f"{shown_layer(str(layer))}, {question_of(rows, study)}: {counted(len(tested), 'feature')} tested"
         start += f" ({untested} could not be)" if untested else ""
         lines.append(f"{start}; associated after correction: {', '.join(hits)}." if hits else f"{start}; {NO_FINDING}.")
@@ -263,7 +269,7 @@ def _expression_table(rows: pd.DataFrame, study: Mapping[str, Any]) -> Html:
     names = ["Subset", "n", "Genes", f"FDR < {rows['fdr'].iloc[0]:g}", "carried by one patient"]
     names += ["found under permuted patients", "Inflation", "permuted", "Calibrated"]
     left = [shown_parent(study, str(name)) for name in rows.loc[rows["status"] != "tested", "subset"]]
-    return join([table(names, lines, numbers=range(1, 8)), _not_tested(left)])
+    return join([*([table(names, lines, numbers=range(1, 8))] if lines else []), _not_tested(left)])
 
 
 def _not_tested(names: list[str]) -> Html | None:

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 from values_tables import TESTING, VISITS, cohort, contrast, is_responder, of
 
+from immune_landscape import contrast_engine
 from immune_landscape.claim_rules import why_untested
 from immune_landscape.compare_values import DIFFERENCE_COLUMNS, compare_values
 from immune_landscape.contrast_tests import contrast_columns
@@ -50,6 +51,14 @@ def test_a_patient_without_a_value_is_named_and_left_out_of_that_feature_alone()
     assert (row_of(tables, "m1")["n_b"], row_of(tables, "m2")["n_b"]) == (5, 6)
     assert "left out for want of a value: p9" in row_of(tables, "m1")["note"]
     assert len(tables["differences"].query("feature == 'm1'")) == 9
+
+
+def test_many_patients_left_out_are_counted(monkeypatch):
+    monkeypatch.setattr(contrast_engine, "MOST_NAMED", 2)
+    values, design = cohort()
+    gone = values["sample"].isin(["p7_on", "p8_on", "p9_on"]) & (values["feature"] == "m1")
+    note = row_of(compare(values[~gone], design, contrast()), "m1")["note"]
+    assert "left out for want of a value: p7, p8, and 1 more" in note
 
 
 @pytest.mark.parametrize("adjusted", [True, False])

@@ -1,4 +1,5 @@
 import figure_tables as made
+import pandas as pd
 from figure_checks import artists, check
 
 from immune_landscape.draw_recovery import draw_recovery
@@ -47,3 +48,21 @@ def test_reasons_for_missed_effects_are_told():
 def test_nothing_planted_says_so():
     recovery = made.recovery_of(made.contrasts_of())
     assert "No effect was planted" in check(draw(recovery[recovery["planted"] == 0], only_planted=True))
+
+
+def test_untested_subsets_without_an_effect_are_counted_and_not_drawn():
+    recovery = made.recovery_of(made.contrasts_of())
+    spare = recovery["planted"] == 0
+    untested = recovery.assign(verdict=recovery["verdict"].mask(spare, "not tested"), contrast="change")
+    untested = untested.assign(effect=untested["effect"].mask(spare))
+    figure = draw(untested)
+    assert f"0 subsets without one; {spare.sum()} more without one were not tested and are left out." in check(figure)
+    assert len(figure.axes[0].get_yticks()) == (~spare).sum()
+
+
+def test_rows_of_several_contrasts_are_told_apart():
+    recovery = made.recovery_of(made.contrasts_of()).assign(contrast="change")
+    both = pd.concat([recovery, recovery.assign(contrast="response_by_visit")])
+    assert "Change" not in check(draw(recovery))
+    words = check(draw(both)).split("\n")
+    assert len({word for word in words if word.startswith("CD8 Teff, ")}) == 2

@@ -9,6 +9,7 @@ from figure_checks import check, words_of
 from immune_landscape.compare_values import DIFFERENCE_COLUMNS
 from immune_landscape.display_text import format_effect
 from immune_landscape.draw_values import choose_rows, draw_values
+from immune_landscape.panels import _heads
 
 
 def differences_of(contrasts, study=made.STUDY, lost=("P18", "P19")):
@@ -171,3 +172,9 @@ def test_the_definition_is_printed_below_clones_from_cells_alone(tables):
     }
     assert "Clonotype: identical CDR3." in " ".join(words["expansion"].split())
     assert "Clonotype:" not in words["repertoires"]
+
+
+def test_long_names_of_groups_do_not_run_into_each_other():
+    assert _heads({"a": "Conversion therapy", "b": "Systemic therapy"}) == {"a": "Conversion", "b": "Systemic"}
+    assert _heads({"a": "TAS-102 with RAK", "b": "TAS-102"}) == {"a": "TAS-102 w…", "b": "TAS-102"}
+    assert _heads({"all": "Everybody treated"}) == {"all": "Everybody treated"}

@@ -187,7 +187,15 @@ def test_exploratory_rows_alone_make_no_empty_table_of_power():
 
 
 def test_masked_pages_say_so():
-    assert "Masked: arm, response and outcome are read by nothing" in page_of(study={**STUDY, "unblinded": False})
+    assert "Masked: arms are not told apart" in Parsed(page_of(study={**STUDY, "unblinded": False})).text
+
+
+def test_a_family_without_a_tested_row_is_not_called_a_null_finding():
+    tables = tables_of()
+    tables["contrasts"] = tables["contrasts"].assign(status="not_testable")
+    brief = Parsed(page_of(tables)).text.split("In brief")[1].split("Prior claims")[0]
+    assert "none could be tested" in brief
+    assert "significant" not in brief
 
 
 def test_words_never_claim_cause_or_the_absence_of_a_difference():
@@ -238,7 +246,7 @@ def test_all_too_sparse_says_so():
     tables["contrasts"] = tables["contrasts"].assign(status="too_sparse", **blank)
     text = Parsed(page_of(tables)).text
     count = (tables["contrasts"].query("layer == 'composition' and family == 'primary'")).shape[0]
-    assert f"0 features tested ({count} could not be)" in text
+    assert f"{count} features, none could be tested." in text
 
 
 ROW = {

@@ -483,3 +483,19 @@ def test_clones_grow_in_responders_of_the_arm_studied_alone(tmp_path):
 def test_a_type_that_is_nowhere_described_is_refused(tmp_path):
     with pytest.raises(DesignError, match="no cell type named unicorn"):
         simulate_cohort(two_arms(tmp_path), 7, **{**SMALL, "abundances": {"tumour": {"unicorn": 1.0}}})
+
+
+def test_samples_without_a_file_are_left_out_and_the_others_stay_as_they_were(written, tmp_path):
+    design, simulated, _, _ = written
+    first, second = design["patient"].unique()[:2]
+    files = ["gex", "tcr", "bulk_tcr"]
+    fewer = design.copy()
+    fewer.loc[fewer["patient"] == first, files] = ""
+    fewer.loc[fewer["patient"] == second, "bulk_tcr"] = ""
+    made = simulate_cohort(fewer, 7, **SMALL)
+    assert set(made.counts) == set(design.loc[design["patient"] != first, "sample"])
+    assert set(made.bulk) == set(design.loc[~design["patient"].isin([first, second]), "sample"])
+    for sample in made.bulk:
+        pd.testing.assert_frame_equal(made.bulk[sample], simulated.bulk[sample])
+        pd.testing.assert_frame_equal(made.contigs[sample], simulated.contigs[sample])
+    assert made.truth["planted"] == simulated.truth["planted"]
