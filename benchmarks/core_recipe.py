@@ -4,7 +4,7 @@ python benchmarks/core_recipe.py counts.h5ad folder [device]
 
 One line of JSON a step (`step_meter`), named as in the plain recipe. Every step goes through `device.step`, and counts
 are read in blocks (`streamed_steps`), so that they need not fit into memory; values are normalised as they are read, in
-no step of its own; the rules still read the count store whole. What rules write is written: the count store,
+no step of its own, as rules do. What rules write is written: the count store,
 components, clusters with graph and map, and markers.
 """
 
@@ -35,14 +35,15 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
         from immune_landscape import store, streamed_steps
-        from immune_landscape.count_blocks import CountBlocks, read_names, write_blocks
+        from immune_landscape.blocked_counts import BlockedCounts, read_names, write_counts
+        from immune_landscape.count_blocks import CountBlocks
         from immune_landscape.device import Devices
         from immune_landscape.filter_cells import GENE_GROUPS
 
         devices = Devices(device)
         run = devices.step
     with step("read"):
-        obs, var = read_names(source)
+        obs, var, _ = read_names(source)
         sample, truth = obs["sample"].astype(str).to_numpy(), obs["doublet"].to_numpy()
     with step("qc"):
         groups = {name: np.asarray(var.index.str.match(pattern)) for name, pattern in GENE_GROUPS.items()}
@@ -54,7 +55,7 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         single = keep & ~truth
         obs, var["gene_id"] = obs[single], ""
         cells = pd.DataFrame({"sample": obs["sample"], "barcode": obs.index.astype(str)}, index=obs.index)
-        write_blocks(folder / "counts.h5ad", CountBlocks(source, single), cells, var)
+        write_counts(BlockedCounts(cells, var, CountBlocks(source, single)), folder / "counts.h5ad")
         counts, batch = CountBlocks(folder / "counts.h5ad"), sample[single]
     options, target = {"target_sum": SETTINGS["target_sum"]}, SETTINGS["genes"]
     with step("genes"):

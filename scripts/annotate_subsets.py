@@ -4,10 +4,11 @@ from immune_landscape.job import running
 
 with running(snakemake) as log:
     from immune_landscape.annotate_subsets import annotate_subsets, coverage_of_branch
-    from immune_landscape.store import cells_of, read_stage, read_table, write_table
+    from immune_landscape.blocked_counts import open_branch
+    from immune_landscape.store import read_stage, read_table, write_table
 
     given, branch, tissues = snakemake.input, snakemake.wildcards.branch, tuple(snakemake.params.study["tissues"])
-    counts = cells_of(read_stage(given.counts, stage="merge_samples"), given.lineages, branch)
+    counts = open_branch(given.counts, given.lineages, branch)
     maps = read_stage(given.reduction, stage="reduce_cells"), read_stage(given.clusters, stage="cluster_cells")
     said = [read_table(path, index="cell") if path else None for path in (given.votes, given.receptors)]
     cells, anchors = annotate_subsets(counts, *maps, branch, tissues, *said, **snakemake.params.settings)

@@ -3,12 +3,13 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
+    from immune_landscape.blocked_counts import open_counts
     from immune_landscape.compare_devices import compare_devices
     from immune_landscape.device import Devices
-    from immune_landscape.store import batch_of, read_stage, read_table, write_table
+    from immune_landscape.store import batch_of, read_table, write_table
 
     study, settings = snakemake.params.study, snakemake.params.settings
-    counts = read_stage(snakemake.input.counts, stage="merge_samples")
+    counts = open_counts(snakemake.input.counts)
     batch = batch_of(counts, read_table(snakemake.input.design), study["batch_key"])
     devices = Devices(**snakemake.params.devices)
     table = compare_devices(counts, batch, snakemake.params.seed, study, devices, **settings)

@@ -3,11 +3,12 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
+    from immune_landscape.blocked_counts import open_counts
     from immune_landscape.load_receptors import load_receptors
-    from immune_landscape.store import read_stage, read_table, write_stage, write_table
+    from immune_landscape.store import read_table, write_stage, write_table
 
     counts = snakemake.input.get("counts")
-    cells = read_stage(counts, stage="merge_samples").obs_names if counts else None
+    cells = open_counts(counts).obs_names if counts else None
     design = read_table(snakemake.input.design)
     receptors, samples = load_receptors(design, cells, snakemake.params.study, **snakemake.params.settings)
     log.info("%d barcodes of %d samples", receptors.n_obs, len(samples))

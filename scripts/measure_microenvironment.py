@@ -3,10 +3,11 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
+    from immune_landscape.blocked_counts import open_counts
     from immune_landscape.measure_microenvironment import measure_microenvironment
-    from immune_landscape.store import read_stage, read_table, write_table
+    from immune_landscape.store import read_table, write_table
 
-    counts = read_stage(snakemake.input.counts, stage="merge_samples")
+    counts = open_counts(snakemake.input.counts)
     labels = read_table(snakemake.input.labels, index="cell")
     given = [read_table(snakemake.input[name]) for name in ("registry", "design")]
     definition, settings = snakemake.params.definition, snakemake.params.settings

@@ -3,11 +3,12 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
+    from immune_landscape.blocked_counts import open_counts
     from immune_landscape.scope_profiles import BRANCHES
     from immune_landscape.score_signatures import score_signatures
     from immune_landscape.store import read_stage, read_table, write_stage, write_table
 
-    counts = read_stage(snakemake.input.counts, stage="merge_samples")
+    counts = open_counts(snakemake.input.counts)
     labels = read_table(snakemake.input.labels, index="cell")
     reduced = [read_stage(path, stage="reduce_cells") for path in snakemake.input.reductions]
     variable = {name: list(each.uns["reduction"]["genes"]) for name, each in zip(BRANCHES, reduced, strict=True)}

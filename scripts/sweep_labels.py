@@ -3,15 +3,16 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.store import batch_of, cells_of, read_stage, read_table, write_table
+    from immune_landscape.blocked_counts import open_branch
+    from immune_landscape.store import batch_of, read_stage, read_table, write_table
     from immune_landscape.sweep_labels import BranchData, sweep_labels
 
     given, study, branches = snakemake.input, snakemake.params.study, {}
-    design, everything = read_table(given.design), read_stage(given.counts, stage="merge_samples")
-    batch = batch_of(everything, design, study["batch_key"])
+    design = read_table(given.design)
     for name, reduction, clusters in zip(study["branches"], given.reductions, given.clusters, strict=True):
+        counts = open_branch(given.counts, given.lineages, name)
         parts = read_stage(reduction, stage="reduce_cells"), read_stage(clusters, stage="cluster_cells")
-        branches[name] = BranchData(cells_of(everything, given.lineages, name), *parts, batch)
+        branches[name] = BranchData(counts, *parts, batch_of(counts, design, study["batch_key"]))
     tables = read_table(given.cells, index="cell"), design, read_table(given.contrasts), study, snakemake.params.seed
     tables = sweep_labels(branches, *tables, **snakemake.params.settings)
     for name in tables:

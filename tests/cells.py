@@ -1,5 +1,8 @@
 """Small made-up counts for unit tests."""
 
+import os
+from typing import Any
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -34,3 +37,8 @@ def make_groups(
         mean[row, [column[gene] for gene in markers[str(group)]]] = 3.0
     counts = rng.poisson(mean)
     return make_counts(counts, genes, [f"S{i % samples}" for i in range(len(truth))]), truth
+
+
+def process_and_rows(block: Any) -> tuple[int, slice]:
+    """Tell in which process a block of counts was worked on, and where its rows are."""
+    return os.getpid(), block.rows

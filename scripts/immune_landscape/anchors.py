@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import normal_genes
 from immune_landscape.cell_types import read_cell_types
 from immune_landscape.errors import DesignError
 from immune_landscape.marker_scores import TARGET_SUM
-from immune_landscape.reduce_cells import normalise
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 ANCHORED_BRANCH = "nk"
 NUMBER = re.compile(r"(?:^|_)c(\d+)(?:_|$)")
@@ -61,7 +61,7 @@ def read_anchors(anchors: Mapping[str, str], branch: str) -> pd.DataFrame:
 
 
 def match_anchors(
-    counts: AnnData, cluster: pd.Series, anchors: pd.DataFrame, anchor_fold: float, anchor_share: float
+    counts: CellCounts, cluster: pd.Series, anchors: pd.DataFrame, anchor_fold: float, anchor_share: float
 ) -> pd.DataFrame:
     """Give each cluster its best-ranked anchor gene, among those that are strong enough to name it.
 
@@ -188,7 +188,7 @@ def _matched(strong: pd.DataFrame) -> dict[str, list[str]]:
     return matched
 
 
-def anchor_values(counts: AnnData, anchors: pd.DataFrame) -> pd.DataFrame:
+def anchor_values(counts: CellCounts, anchors: pd.DataFrame) -> pd.DataFrame:
     """Look up the anchor genes of a branch.
 
     Parameters
@@ -206,7 +206,7 @@ def anchor_values(counts: AnnData, anchors: pd.DataFrame) -> pd.DataFrame:
     present = [gene for gene in anchors.index if gene in counts.var_names]
     if not present or not counts.n_obs:
         return pd.DataFrame(index=counts.obs_names, columns=present, dtype=float)
-    normal = normalise(counts, TARGET_SUM)[:, present].X
+    normal = normal_genes(counts, present, TARGET_SUM)
     return pd.DataFrame(np.expm1(normal.toarray()), index=counts.obs_names, columns=present)
 
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from immune_landscape.blocked_counts import CellCounts
+
 LOG = logging.getLogger("immune_landscape")
 
 UNASSIGNED = "unassigned"
@@ -40,7 +42,7 @@ MIN_AGAINST = 2
 
 
 def annotate_lineages(
-    counts: AnnData,
+    counts: CellCounts,
     reduction: AnnData,
     clusters: AnnData,
     tissues: tuple[str, ...] = ("blood",),
@@ -165,7 +167,7 @@ def _tells_t_from_nk(genes: Collection[str]) -> bool:
     return all(sum(gene in genes for gene in entry_of(name)["genes"]) >= MIN_AGAINST for name in AGAINST.values())
 
 
-def _evidence_of(counts: AnnData, reduction: AnnData, types: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _evidence_of(counts: CellCounts, reduction: AnnData, types: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cells x marker sets, and the contrast of T against NK (no column where the data lack its genes)."""
     known, weights = set(counts.var_names), gene_weights(types)
     names = [name for sets in types["marker_sets"] for name in sets]

@@ -38,12 +38,14 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
+    from immune_landscape.blocked_counts import CellCounts
+
 STATE_SCORE = 1.0
 """Score that a state needs, and a subset that is a state too: what sets such cells apart goes on within all subsets."""
 
 
 def annotate_subsets(
-    counts: AnnData,
+    counts: CellCounts,
     reduction: AnnData,
     clusters: AnnData,
     branch: str,
@@ -153,7 +155,7 @@ class BranchScores(NamedTuple):
         return {str(slug): str(parent) for slug, parent in self.types.loc[known, "parent"].items()}
 
 
-def score_branch(counts: AnnData, reduction: AnnData, branch: str, tissues: tuple[str, ...]) -> BranchScores:
+def score_branch(counts: CellCounts, reduction: AnnData, branch: str, tissues: tuple[str, ...]) -> BranchScores:
     """Look up the markers of a branch in each of its cells.
 
     Parameters

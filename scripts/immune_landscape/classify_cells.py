@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immune_landscape.blocked_counts import each_part
 from immune_landscape.cluster_cells import find_clusters
 from immune_landscape.marker_scores import TARGET_SUM
 from immune_landscape.reduce_cells import normalise
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
+    from immune_landscape.blocked_counts import CellCounts
+
 LOG = logging.getLogger(__name__)
 
-BLOCK = 10_000
-"""Cells predicted at once; models work on dense rows."""
 
 CLIP = 10.0
 """Scaled expression is cut here, as CellTypist does: one outlying gene must not decide."""
@@ -42,7 +43,7 @@ LAST_STEP = 30.0
 
 
 def classify_cells(
-    counts: AnnData,
+    counts: CellCounts,
     clusters: AnnData,
     reference: Reference,
     seed: int,
@@ -123,7 +124,7 @@ def classify_cells(
     return votes.rename_axis("cell")
 
 
-def _no_votes(counts: AnnData) -> pd.DataFrame:
+def _no_votes(counts: CellCounts) -> pd.DataFrame:
     columns: dict[str, Any] = dict.fromkeys(["sample", "label", "lineage", "subset"], "")
     return pd.DataFrame(columns | {"probability": np.nan}, index=counts.obs_names).rename_axis("cell")
 
@@ -139,12 +140,11 @@ def _slugs(labels: list[str], reference: Reference) -> dict[str, str]:
     return slugs
 
 
-def _in_blocks(counts: AnnData, predict: Callable[[AnnData], pd.DataFrame]) -> pd.DataFrame:
-    parts = [predict(counts[start : start + BLOCK]) for start in range(0, counts.n_obs, BLOCK)]
-    return pd.concat(parts)
+def _in_blocks(counts: CellCounts, predict: Callable[[AnnData], pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([predict(part) for part in each_part(counts)])
 
 
-def predict_by_model(counts: AnnData, reference: Reference, min_genes: int) -> pd.DataFrame:
+def predict_by_model(counts: CellCounts, reference: Reference, min_genes: int) -> pd.DataFrame:
     """Predict the label of each cell with a CellTypist model.
 
     Parameters

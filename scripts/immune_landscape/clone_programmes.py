@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import count_molecules, sum_normal
 from immune_landscape.clone_cells import BRANCH, INVARIANT, is_closed
 from immune_landscape.marker_scores import TARGET_SUM
-from immune_landscape.reduce_cells import normalise
 from immune_landscape.score_signatures import score_signature, set_columns
 from immune_landscape.signature_registry import scored_rows
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 EXPANDED, SINGLETON = "expanded", "singleton"
 CONTROL = "log_counts"
@@ -23,7 +23,7 @@ CONTROL = "log_counts"
 
 def score_sides(
     carriers: pd.DataFrame,
-    counts: AnnData,
+    counts: CellCounts,
     bins: np.ndarray,
     registry: pd.DataFrame,
     *,
@@ -61,8 +61,8 @@ def score_sides(
     means = _means(counts, table.index, groups.ngroup().to_numpy(), len(rows))
     for row in scored_rows(registry, BRANCH):
         rows[row["signature"]] = score_signature(means, bins, *set_columns(counts.var_names, row))[:, 0]
-    totals = np.log1p(np.asarray(counts[table.index].X.sum(axis=1)).ravel())
-    rows[CONTROL] = pd.Series(totals, index=table.index).groupby([table[key] for key in keys]).mean().to_numpy()
+    totals = pd.Series(np.log1p(count_molecules(counts)), index=counts.obs_names).loc[table.index]
+    rows[CONTROL] = totals.groupby([table[key] for key in keys]).mean().to_numpy()
     return rows
 
 
@@ -77,12 +77,7 @@ def _sides(carriers: pd.DataFrame, expanded_from: int, min_profile_cells: int) -
     return table[table.groupby(["sample", "subset"])["side"].transform("nunique") == 2]
 
 
-def _means(counts: AnnData, cells: pd.Index, code: np.ndarray, groups: int) -> np.ndarray:
-    """Average log-normalised expression over the cells of each group; the cells x genes matrix stays sparse."""
-    import scipy.sparse as sp
-
-    if not groups:
-        return np.zeros((0, counts.n_vars))
-    member = sp.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))), shape=(groups, len(code)))
-    sums = (member @ normalise(counts[cells], TARGET_SUM).X).toarray()
-    return np.asarray(sums / np.bincount(code, minlength=groups)[:, None], dtype=np.float64)
+def _means(counts: CellCounts, cells: pd.Index, code: np.ndarray, groups: int) -> np.ndarray:
+    """Average log-normalised expression over the cells of each group."""
+    of_cell = pd.Series(code, index=cells).reindex(counts.obs_names, fill_value=-1).to_numpy()
+    return sum_normal(counts, of_cell, groups, TARGET_SUM) / np.bincount(code, minlength=groups)[:, None]

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape.agreement import compare_runs, run_core
+from immune_landscape.blocked_counts import blocked
 from immune_landscape.device import CPU, Devices
 from immune_landscape.errors import AgreementError
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 LOG = logging.getLogger("immune_landscape")
 
@@ -22,7 +23,7 @@ COLUMNS = ["measure", "value", "limit", "within", "device", "cells"]
 
 
 def compare_devices(
-    counts: AnnData,
+    counts: CellCounts,
     batch: pd.Series,
     seed: int,
     study: Mapping[str, Any],
@@ -69,7 +70,8 @@ def compare_devices(
     """
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(counts.n_obs, min(cells, counts.n_obs), replace=False))
-    part, facts = counts[rows], _facts(study, len(rows))
+    part = blocked(counts).kept(np.isin(np.arange(counts.n_obs), rows)).to_memory()
+    facts = _facts(study, len(rows))
     given = part.X.astype(np.float32), batch.loc[part.obs_names].to_numpy(dtype=str), seed
     here, there = (run_core(*given, run.step, facts) for run in (CPU, devices))
     samples = part.obs["sample"].astype(str).to_numpy()

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from immune_landscape.errors import ContractError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 @dataclass(frozen=True)
@@ -37,3 +43,34 @@ CONTRACTS: dict[str, Contract] = {
     "measure_expression": Contract(obs=("sample", "patient", "visit", "subset", "cells"), var=("gene_id",)),
 }
 """Stages that write an AnnData. Stages that write a table state its columns in their docstring."""
+
+
+def check_contract(adata: AnnData, stage: str, **unread: Any) -> None:
+    """Hold what a stage wrote or is about to write against its contract.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes, or an addition.
+    stage
+        A key of `CONTRACTS`.
+    **unread
+        Slots that were left in the file: dictionaries of which only the keys count.
+
+    Raises
+    ------
+    ContractError
+        When a key is missing or not allowed; all of them are named.
+    """
+    contract = CONTRACTS[stage]
+    wrong: list[str] = []
+    for slot in SLOTS:
+        found = set(unread.get(slot, getattr(adata, slot)).keys())
+        promised = set(getattr(contract, slot))
+        extra = found - promised
+        if slot == "obs" and contract.open_obs:
+            extra = {key for key in extra if not key.startswith(contract.open_obs)}
+        wrong += [f"{slot}[{key!r}] is missing" for key in sorted(promised - found)]
+        wrong += [f"{slot}[{key!r}] is not in its contract" for key in sorted(extra)]
+    if wrong:
+        raise ContractError(f"stage {stage}: " + "; ".join(wrong))

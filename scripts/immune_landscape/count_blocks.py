@@ -1,18 +1,16 @@
-"""Counts as blocks of rows: from the count store, which then need not fit into memory, or from a matrix."""
+"""Counts as blocks of rows: from a count store, which then need not fit into memory, or from a matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from immune_landscape.errors import ContractError
-from immune_landscape.store import whole, write_checksum
 
 VALUES = 1 << 23
 """Stored values of a block: 64 MiB with their places, about 5,000 cells."""
@@ -40,6 +38,40 @@ class Block(NamedTuple):
     counts: sp.csr_matrix
 
 
+class Blocks(Protocol):
+    """What can be read block by block: `CountBlocks`, or several of them in a row."""
+
+    shape: tuple[int, int]
+    stored: int
+
+    def __iter__(self) -> Iterator[Block]:
+        """Yield the rows in order."""
+
+
+class Part(NamedTuple):
+    """Where a block is found; small, so that it can be sent to another process.
+
+    Attributes
+    ----------
+    source : path or csr_matrix
+        Count store, or matrix.
+    rows : slice
+        Rows of the block among the kept ones.
+    bounds : ndarray of int64
+        Where the values of the rows from the first kept one to the last begin and end.
+    keep : ndarray of bool
+        Which of these rows are kept.
+    columns : int
+        Genes.
+    """
+
+    source: Source
+    rows: slice
+    bounds: np.ndarray
+    keep: np.ndarray
+    columns: int
+
+
 class CountBlocks:
     """Raw counts that are read block by block, as often as needed.
 
@@ -50,7 +82,7 @@ class CountBlocks:
     keep
         Bool, shape (cells,): rows to keep; None for all.
     values
-        Stored values that a block holds at most, unless `ALIGNED` rows hold more.
+        Stored values that a block holds at most, unless `ALIGNED` rows hold more; None for `VALUES`.
 
     Attributes
     ----------
@@ -58,10 +90,12 @@ class CountBlocks:
         Kept rows and genes.
     stored : int
         Stored values of the kept rows.
+    source : path or csr_matrix
+        As given.
     """
 
-    def __init__(self, source: Source, keep: np.ndarray | None = None, values: int = VALUES) -> None:
-        self._source, self._values = source, values
+    def __init__(self, source: Source, keep: np.ndarray | None = None, values: int | None = None) -> None:
+        self.source, self._values = source, values or VALUES
         self._indptr, columns = _layout_of(source)
         rows = len(self._indptr) - 1
         self._keep = np.ones(rows, dtype=bool) if keep is None else np.asarray(keep, dtype=bool)
@@ -72,77 +106,59 @@ class CountBlocks:
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the kept rows in order, `ALIGNED` times some number of them in each block but the last."""
+        return map(read_part, self.parts())
+
+    def parts(self) -> Iterator[Part]:
+        """Yield where the blocks are, unread.
+
+        Yields
+        ------
+        Part
+            Of each block, in order.
+        """
         kept = np.flatnonzero(self._keep)
-        sizes = np.diff(self._indptr)[kept]
-        with _opened(self._source) as (data, indices):
-            for start, end in _bounds(sizes, self._values):
-                first, last = kept[start], kept[end - 1] + 1
-                part = slice(int(self._indptr[first]), int(self._indptr[last]))
-                bounds = (self._indptr[first : last + 1] - part.start).astype(np.int32)
-                block = sp.csr_matrix((data[part], indices[part], bounds), shape=(last - first, self.shape[1]))
-                whole = end - start == last - first
-                yield Block(slice(start, end), block if whole else block[self._keep[first:last]])
+        for start, end in _bounds(np.diff(self._indptr)[kept], self._values):
+            first, last = kept[start], kept[end - 1] + 1
+            place = slice(first, last)
+            bounds = self._indptr[first : last + 1]
+            yield Part(self.source, slice(start, end), bounds, self._keep[place], self.shape[1])
+
+    def kept(self, mask: np.ndarray) -> CountBlocks:
+        """Return fewer rows.
+
+        Parameters
+        ----------
+        mask
+            Bool, shape (kept rows,).
+
+        Returns
+        -------
+        CountBlocks
+            Of the same source.
+        """
+        keep = self._keep.copy()
+        keep[keep] = mask
+        return CountBlocks(self.source, keep, self._values)
 
 
-def read_names(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read the tables of a count store without its counts.
+def read_part(part: Part) -> Block:
+    """Read a block.
 
     Parameters
     ----------
-    path
-        h5ad.
+    part
+        Where it is.
 
     Returns
     -------
-    obs, var : pandas.DataFrame
-        One row per cell, one row per gene.
+    Block
+        Rows and counts.
     """
-    import h5py
-    from anndata.io import read_elem
-
-    with h5py.File(path) as file:
-        return read_elem(file["obs"]), read_elem(file["var"])
-
-
-def write_blocks(path: str | Path, blocks: CountBlocks, obs: pd.DataFrame, var: pd.DataFrame) -> None:
-    """Write a count store block by block, as `store.write_stage` writes one from memory.
-
-    Parameters
-    ----------
-    path
-        Target; ``<path>.sha256`` is written too.
-    blocks
-        Cells x genes, raw counts.
-    obs, var
-        One row per cell, one row per gene.
-    """
-    import h5py
-    from anndata.io import write_elem
-
-    with whole(path) as part, h5py.File(part, "w") as file:
-        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        _write_counts(file.create_group("X"), blocks)
-        write_elem(file, "obs", obs)
-        write_elem(file, "var", var)
-        for slot in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-            write_elem(file, slot, {})
-    write_checksum(path)
-
-
-def _write_counts(group: Any, blocks: CountBlocks) -> None:
-    """Write a CSR matrix."""
-    stored = blocks.stored
-    group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": np.array(blocks.shape)})
-    data, indices = (group.create_dataset(name, (stored,), np.int32) for name in ("data", "indices"))
-    # scipy wants both arrays of places of one type
-    width, at = np.int32 if stored <= np.iinfo(np.int32).max else np.int64, 0
-    ends = [np.zeros(1, dtype=width)]
-    for block in blocks:
-        counts = block.counts
-        data[at : at + counts.nnz], indices[at : at + counts.nnz] = counts.data.astype(np.int32), counts.indices
-        ends.append((counts.indptr[1:].astype(np.int64) + at).astype(width))
-        at += counts.nnz
-    group.create_dataset("indptr", data=np.concatenate(ends))
+    at = slice(int(part.bounds[0]), int(part.bounds[-1]))
+    bounds = (part.bounds - at.start).astype(np.int32)
+    with _opened(part.source) as (data, indices):
+        block = sp.csr_matrix((data[at], indices[at], bounds), shape=(len(part.keep), part.columns))
+    return Block(part.rows, block if part.keep.all() else block[part.keep])
 
 
 def _layout_of(source: Source) -> tuple[np.ndarray, int]:
@@ -159,7 +175,7 @@ def _layout_of(source: Source) -> tuple[np.ndarray, int]:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[tuple[Any, Any]]:
+def _opened(source: str | Path | sp.csr_matrix) -> Iterator[tuple[Any, Any]]:
     """Yield values and places that can be sliced: arrays, or data sets of a file that is open meanwhile."""
     import h5py
 

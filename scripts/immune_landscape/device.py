@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
 from importlib.util import find_spec
@@ -56,10 +57,14 @@ class Devices:
         ``auto``, ``cpu`` or ``gpu``.
     of_steps
         The same for single steps, which then differ from the rest.
+    scheduler
+        Address of a dask scheduler whose workers take the blocks of counts that steps on the CPU work on; empty for
+        the rule's own process.
     """
 
     requested: str = "cpu"
     of_steps: Mapping[str, str] = field(default_factory=dict)
+    scheduler: str = ""
 
     def step(self, name: str) -> Callable[..., Any]:
         """Return the function of a step on the device that the run asks for.
@@ -79,7 +84,27 @@ class Devices:
         InputError
             As `choose_device` does.
         """
-        return step(name, choose_device(self.of_steps.get(name, self.requested), name))
+        return step(name, self.place(name))
+
+    def place(self, name: str) -> Device:
+        """Tell where a step runs.
+
+        Parameters
+        ----------
+        name
+            One of `STEPS`.
+
+        Returns
+        -------
+        str
+            ``cpu`` or ``gpu``.
+
+        Raises
+        ------
+        InputError
+            As `choose_device` does.
+        """
+        return choose_device(self.of_steps.get(name, self.requested), name)
 
 
 CPU = Devices()
@@ -175,20 +200,57 @@ def step(name: str, device: Device) -> Callable[..., Any]:
     KeyError
         When there is no such step.
     """
-    if name not in STEPS:
-        raise KeyError(name)
-    function = getattr(_steps_of(device), name)
+    function = untold_step(name, device)
 
     @wraps(function)
     def timed(*args: Any, **kwargs: Any) -> Any:
         """Call the step, and log device and seconds."""
-        start, work = time.perf_counter(), time.process_time()
-        result = function(*args, **kwargs)
-        wall, busy = time.perf_counter() - start, time.process_time() - work
-        LOG.info("%s on %s: %.2f s (%.2f s of CPU)", name, device, wall, busy)
-        return result
+        with told(name, device):
+            return function(*args, **kwargs)
 
     return timed
+
+
+def untold_step(name: str, device: Device) -> Callable[..., Any]:
+    """Return the function of a step on a device, for one block of many: calls tell nothing to the log.
+
+    Parameters
+    ----------
+    name
+        One of `STEPS`.
+    device
+        ``cpu`` or ``gpu``.
+
+    Returns
+    -------
+    callable
+        The function of that name in `steps_cpu` or `steps_gpu`.
+
+    Raises
+    ------
+    KeyError
+        When there is no such step.
+    """
+    if name not in STEPS:
+        raise KeyError(name)
+    return getattr(_steps_of(device), name)
+
+
+@contextmanager
+def told(name: str, place: str) -> Iterator[None]:
+    """Tell the log where some work ran, and how long.
+
+    Parameters
+    ----------
+    name
+        Step.
+    place
+        Where it ran.
+    """
+    start, work = time.perf_counter(), time.process_time()
+    yield
+    wall, busy = time.perf_counter() - start, time.process_time() - work
+    LOG.info("%s on %s: %.2f s (%.2f s of CPU)", name, place, wall, busy)
 
 
 def _steps_of(device: Device) -> ModuleType:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import normal_genes
 from immune_landscape.cell_types import read_levels
 from immune_landscape.marker_scores import FEW_GENES, SCORED, TARGET_SUM, entry_of, gene_weights, status_of
-from immune_landscape.reduce_cells import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 LOG = logging.getLogger("immune_landscape")
 
@@ -66,7 +66,7 @@ def level_genes(types: pd.DataFrame, branch: str) -> list[str]:
     return sorted({gene for entry in entries for gene in (*entry["genes"], *entry["negative"])})
 
 
-def expression_of(counts: AnnData, genes: Iterable[str]) -> pd.DataFrame:
+def expression_of(counts: CellCounts, genes: Iterable[str]) -> pd.DataFrame:
     """Return the normalised expression of genes.
 
     Parameters
@@ -84,7 +84,7 @@ def expression_of(counts: AnnData, genes: Iterable[str]) -> pd.DataFrame:
     found = [gene for gene in genes if gene in counts.var_names]
     if not counts.n_obs or not found:
         return pd.DataFrame(index=counts.obs_names, columns=found, dtype=np.float32)
-    values = normalise(counts, TARGET_SUM)[:, found].X.toarray()
+    values = normal_genes(counts, found, TARGET_SUM).toarray()
     return pd.DataFrame(values, index=counts.obs_names, columns=found).rename_axis(index="cell")
 
 

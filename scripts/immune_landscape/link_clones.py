@@ -17,10 +17,12 @@ from immune_landscape.programme_effects import compare_programmes, patient_diffe
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from immune_landscape.blocked_counts import CellCounts
+
 
 def link_clones(
     tables: Mapping[str, pd.DataFrame],
-    counts: AnnData,
+    counts: CellCounts,
     profiles: AnnData,
     study: Mapping[str, Any],
     seed: int,

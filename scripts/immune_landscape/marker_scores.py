@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import normal_genes
 from immune_landscape.cell_types import read_markers
-from immune_landscape.reduce_cells import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     import scipy.sparse as sp
-    from anndata import AnnData
+
+    from immune_landscape.blocked_counts import CellCounts
 
 LOG = logging.getLogger("immune_landscape")
 
@@ -69,7 +70,7 @@ def status_of(name: str, genes: Collection[str], weights: Mapping[str, float]) -
     return SCORED if len(found) >= MIN_GENES and share >= MIN_SHARE else FEW_GENES
 
 
-def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str]) -> pd.DataFrame:
+def score_cells(counts: CellCounts, sets: Iterable[str], background: Iterable[str]) -> pd.DataFrame:
     """Score marker sets in each cell with a univariate linear model, negatives counting against.
 
     Parameters
@@ -91,15 +92,17 @@ def score_cells(counts: AnnData, sets: Iterable[str], background: Iterable[str])
     ----------
     Badia-i-Mompel 2022, doi:10.1093/bioadv/vbac016 (decoupler).
     """
+    import anndata
     import decoupler as dc
 
     network = _network(sets, counts.var_names)
-    genes = counts.var_names.isin(set(network["target"]) | set(background))
+    genes = counts.var_names[counts.var_names.isin(set(network["target"]) | set(background))]
+    values = normal_genes(counts, genes, TARGET_SUM)
     # A constant row has no slope.
-    lit = np.asarray(counts[:, genes].X.sum(axis=1)).ravel() > 0
+    lit = np.diff(values.indptr) > 0
     if network.empty or not lit.any():
         return pd.DataFrame(0.0, index=counts.obs_names, columns=network["source"].unique()).rename_axis("cell")
-    normal = normalise(counts[lit], TARGET_SUM)[:, genes].copy()
+    normal = anndata.AnnData(values[lit], obs=pd.DataFrame(index=counts.obs_names[lit]), var=pd.DataFrame(index=genes))
     dc.mt.ulm(normal, network, tmin=1, empty=False, bsize=BLOCK, verbose=False)
     scores = normal.obsm["score_ulm"].reindex(counts.obs_names, fill_value=0.0)
     return scores.rename_axis(index="cell", columns=None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import sum_counts
 from immune_landscape.errors import InputError
 from immune_landscape.measure_composition import is_unassigned
 from immune_landscape.pseudobulk import WHOLE
@@ -16,11 +17,19 @@ from immune_landscape.store import rows_of
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from immune_landscape.blocked_counts import CellCounts
+
 PROFILE = ["sample", "patient", "visit", "subset", "cells"]
 
 
 def measure_expression(
-    counts: AnnData, labels: pd.DataFrame, design: pd.DataFrame, *, min_cells: int, branches: Sequence[str]
+    counts: CellCounts,
+    labels: pd.DataFrame,
+    design: pd.DataFrame,
+    scheduler: str = "",
+    *,
+    min_cells: int,
+    branches: Sequence[str],
 ) -> AnnData:
     """Sum raw counts per sample and subset, per sample and branch, and per sample.
 
@@ -32,6 +41,8 @@ def measure_expression(
         One row per cell (index: cell id) with `subset` and `branch`.
     design
         One row per sample with `sample`, `patient` and `visit`.
+    scheduler
+        Dask scheduler whose workers share the sums, as in `block_work.over_blocks`; empty for none.
     min_cells
         Cells below which a sum is left out.
     branches
@@ -74,7 +85,7 @@ def measure_expression(
     ones = np.ones(int(kept.sum()), dtype=np.int64)
     shape = (len(profiles), counts.n_obs)
     indicator = sp.csr_matrix((ones, (code[kept], long.index.to_numpy()[kept])), shape=shape)
-    sums = sp.csr_matrix(indicator @ sp.csr_matrix(counts.X).astype(np.int64))
+    sums = sum_counts(counts, indicator, scheduler)
     profiles.index = pd.Index((profiles["sample"] + ":" + profiles["subset"]).astype(object))
     return anndata.AnnData(sums, obs=profiles, var=counts.var.copy())
 

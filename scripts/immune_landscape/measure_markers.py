@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import normal_genes
 from immune_landscape.cell_types import read_cell_types, read_markers
 from immune_landscape.marker_scores import TARGET_SUM
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 COLUMNS = ["subset", "gene", "marker_of", "mean", "share", "cells"]
 
 
-def measure_markers(counts: AnnData, labels: pd.DataFrame, branch: str, *, n_genes: int) -> pd.DataFrame:
+def measure_markers(counts: CellCounts, labels: pd.DataFrame, branch: str, *, n_genes: int) -> pd.DataFrame:
     """Measure the marker genes of every subset present, in every subset present.
 
     Parameters
@@ -85,7 +86,7 @@ def marker_genes(slug: str, n_genes: int) -> list[str]:
     return list(dict.fromkeys(([anchor] if anchor else []) + turns))[:n_genes]
 
 
-def _groups(counts: AnnData, labels: pd.DataFrame, branch: str) -> pd.Series:
+def _groups(counts: CellCounts, labels: pd.DataFrame, branch: str) -> pd.Series:
     """Label of each cell that is in the counts and in the branch."""
     here = labels if branch == "all" else labels[labels["branch"] == branch]
     here = here[here.index.isin(counts.obs_names)]
@@ -98,18 +99,15 @@ def _in_display_order(found: np.ndarray) -> list[str]:
 
 
 def _mean_and_share(
-    counts: AnnData, groups: pd.Series, names: list[str], genes: list[str]
+    counts: CellCounts, groups: pd.Series, names: list[str], genes: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Subsets x genes; a scaled copy of all columns would double the memory."""
+    """Subsets x genes."""
     import scipy.sparse as sp
 
     rows = counts.obs_names.get_indexer(groups.index)
-    total = np.asarray(counts.X.sum(axis=1), dtype=float).ravel()[rows]
-    part = sp.csr_matrix(counts.X[:, counts.var_names.get_indexer(genes)])[rows].astype(float)
-    scale = np.divide(TARGET_SUM, total, out=np.zeros_like(total), where=total > 0)
-    normal = (sp.diags(scale) @ part).log1p()
+    normal = normal_genes(counts, genes, TARGET_SUM)[rows].astype(float)
     code = pd.Categorical(groups, categories=names).codes
     member = sp.csr_matrix((np.ones(len(rows)), (code, np.arange(len(rows)))), shape=(len(names), len(rows)))
     sizes = np.asarray(member.sum(axis=1))
-    mean, share = (np.asarray((member @ values).todense()) / sizes for values in (normal, (part > 0).astype(float)))
+    mean, share = (np.asarray((member @ values).todense()) / sizes for values in (normal, (normal > 0).astype(float)))
     return pd.DataFrame(mean, index=names, columns=genes), pd.DataFrame(share, index=names, columns=genes)

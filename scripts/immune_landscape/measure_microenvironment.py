@@ -16,7 +16,7 @@ from immune_landscape.signature_registry import scored_rows
 from immune_landscape.value_tables import VALUE_COLUMNS, ordered_values
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 NOT_IMMUNE = ("epithelial", "acinar", "endocrine", "fibroblast", "mural", "endothelial", "glia")
 LEFT_OUT = ("unassigned", "", "platelet", "erythroid")
@@ -60,7 +60,7 @@ def is_solid(tissues: pd.Series, fluids: Collection[str]) -> pd.Series:
 
 
 def measure_microenvironment(
-    counts: AnnData,
+    counts: CellCounts,
     labels: pd.DataFrame,
     registry: pd.DataFrame,
     design: pd.DataFrame,
@@ -161,7 +161,7 @@ def _counted(count: _Count, min_cells: int) -> pd.DataFrame:
 
 
 def _scored(
-    counts: AnnData,
+    counts: CellCounts,
     cells: pd.DataFrame,
     registry: pd.DataFrame,
     definition: Mapping[str, Any],

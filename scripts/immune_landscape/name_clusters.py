@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from immune_landscape.anchors import fold_over_rest, rank_sums
+from immune_landscape.block_sums import moments_of_groups, normal_genes
 from immune_landscape.cell_types import read_markers, types_of
 from immune_landscape.marker_scores import MIN_GENES, TARGET_SUM
-from immune_landscape.reduce_cells import normalise
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 NO_STATE = "no state"
 DOUBLET_RICH = "doublet-rich"
@@ -34,7 +34,7 @@ BLOCK = 200
 
 
 def name_clusters(
-    counts: AnnData,
+    counts: CellCounts,
     subsets: pd.DataFrame,
     anchors: pd.DataFrame,
     doublets: pd.DataFrame,
@@ -165,7 +165,7 @@ def _most_common(values: pd.Series) -> str:
 
 
 def top_markers(
-    counts: AnnData, cluster: pd.Series, marker_share: float, marker_fold: float, exclude_genes: list[str]
+    counts: CellCounts, cluster: pd.Series, marker_share: float, marker_fold: float, exclude_genes: list[str]
 ) -> pd.Series:
     """Find the best-ranked gene of each cluster.
 
@@ -183,30 +183,31 @@ def top_markers(
     pandas.Series
         Cluster -> gene; empty where no gene is strong enough.
     """
-    normal = normalise(counts, TARGET_SUM)
+    enough = _strong_enough(counts, cluster, marker_share, marker_fold)
     if exclude_genes:
-        normal = normal[:, ~normal.var_names.str.fullmatch("|".join(exclude_genes))].copy()
-    normal.X.data = np.expm1(normal.X.data)
-    enough = _strong_enough(normal, cluster, marker_share, marker_fold)
+        enough = enough.loc[:, ~enough.columns.str.fullmatch("|".join(exclude_genes))]
     # In the order of symbols, so that of two genes of one rank the same is taken whatever the order of the file.
     genes = enough.columns[enough.any()].sort_values()
-    blocks = [genes[start : start + BLOCK] for start in range(0, len(genes), BLOCK)]
-    scores = [rank_sums(normal[:, block].to_df(), cluster) for block in blocks]
-    if not scores:
+    if genes.empty:
         return pd.Series("", index=enough.index)
+    values = normal_genes(counts, genes, TARGET_SUM).tocsc()
+    values.data = np.expm1(values.data)
+    starts = range(0, len(genes), BLOCK)
+    tables = (
+        pd.DataFrame(values[:, at : at + BLOCK].toarray(), cluster.index, genes[at : at + BLOCK]) for at in starts
+    )
+    scores = [rank_sums(table, cluster) for table in tables]
     allowed = pd.concat(scores, axis=1).where(enough[genes], -np.inf)
     return allowed.idxmax(axis=1).astype(str).where(allowed.max(axis=1) > 0, "")
 
 
-def _strong_enough(values: AnnData, cluster: pd.Series, marker_share: float, marker_fold: float) -> pd.DataFrame:
+def _strong_enough(counts: CellCounts, cluster: pd.Series, marker_share: float, marker_fold: float) -> pd.DataFrame:
     """Clusters x genes: whether the gene is wide and high enough in the cluster to name it."""
-    import scanpy as sc
-
-    values.obs["cluster"] = pd.Categorical(cluster.loc[values.obs_names])
-    by_cluster = sc.get.aggregate(values, by="cluster", func=["sum", "count_nonzero"])
-    sums, expressing = (by_cluster.to_df(layer=layer) for layer in ("sum", "count_nonzero"))
-    sizes = cluster.value_counts()
-    share = expressing.div(sizes.loc[expressing.index], axis=0)
+    sizes = cluster.value_counts().sort_index()
+    codes = sizes.index.get_indexer(pd.Index(cluster))
+    moments = moments_of_groups(counts, codes, len(sizes), TARGET_SUM)
+    sums, expressing = (pd.DataFrame(moments[:, at], sizes.index, counts.var_names) for at in (1, 0))
+    share = expressing.div(sizes, axis=0)
     return (share >= marker_share) & (fold_over_rest(sums, sizes) >= marker_fold)
 
 
@@ -241,7 +242,7 @@ def _numbers_but(taken: set[int]) -> Iterator[int]:
 
 
 def nearest_states(
-    counts: AnnData, cluster: pd.Series, states: pd.DataFrame, min_similarity: float, min_margin: float
+    counts: CellCounts, cluster: pd.Series, states: pd.DataFrame, min_similarity: float, min_margin: float
 ) -> pd.DataFrame:
     """Find the published state that each cluster resembles most.
 
@@ -266,7 +267,8 @@ def nearest_states(
     if weights.shape[1] < 2 or len(names) < 2:
         blank = {"state": NO_STATE, "nearest": "", "similarity": np.nan, "runner_up": "", "margin": np.nan}
         return pd.DataFrame(blank, index=names)
-    values = normalise(counts, TARGET_SUM)[:, list(weights.index)].to_df()
+    normal = normal_genes(counts, list(weights.index), TARGET_SUM)
+    values = pd.DataFrame(normal.toarray(), counts.obs_names, weights.index)
     similarity = _correlations(_standing_out(values, cluster), weights)
     order = np.argsort(-similarity.to_numpy(), axis=1, kind="stable")
     rows, slugs = np.arange(len(similarity)), similarity.columns.to_numpy(dtype=object)

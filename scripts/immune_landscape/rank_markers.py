@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from immune_landscape import streamed_steps
 from immune_landscape.anchors import fold_over_rest
+from immune_landscape.block_sums import moments_of_groups
+from immune_landscape.blocked_counts import BlockedCounts, blocked
 from immune_landscape.device import CPU, Devices
-from immune_landscape.gene_dispersion import batch_moments
 
 if TYPE_CHECKING:
-    import scipy.sparse as sp
-    from anndata import AnnData
+    from immune_landscape.blocked_counts import CellCounts
 
 COLUMNS = ["branch", "kind", "group", "cells", "rank", "gene", "z", "auc", "log_fold", "share", "share_rest"]
 KINDS = {"all": ("lineage",), "nk": ("subset", "cluster"), "t": ("subset", "cluster")}
@@ -22,7 +23,7 @@ KINDS = {"all": ("lineage",), "nk": ("subset", "cluster"), "t": ("subset", "clus
 
 
 def rank_markers(
-    counts: AnnData, labels: pd.DataFrame, devices: Devices = CPU, *, target_sum: float, n_genes: int, min_cells: int
+    counts: CellCounts, labels: pd.DataFrame, devices: Devices = CPU, *, target_sum: float, n_genes: int, min_cells: int
 ) -> pd.DataFrame:
     """Rank the genes of each group of cells against the other cells of its branch.
 
@@ -53,21 +54,21 @@ def rank_markers(
     -----
     No p-value is given: cells of one patient are no replicates, and with enough of them every gene would differ.
     """
+    counts = blocked(counts)
     labels = labels.loc[counts.obs_names]
-    normal = devices.step("normalise")(counts.X.tocsr(), target_sum)
     tables = [pd.DataFrame(columns=COLUMNS)]
     for branch, kinds in KINDS.items():
-        rows = np.arange(len(labels)) if branch == "all" else np.flatnonzero(labels["branch"] == branch)
-        values = normal if branch == "all" else normal[rows]
+        here = np.ones(len(labels), dtype=bool) if branch == "all" else (labels["branch"] == branch).to_numpy()
+        part = counts if branch == "all" else counts.kept(here)
         for kind in kinds:
-            groups = labels[kind].astype(str).iloc[rows]
-            for table in _ranked(values, groups, counts.var_names, devices, n_genes, min_cells):
+            groups = labels.loc[here, kind].astype(str)
+            for table in _ranked(part, groups, devices, target_sum, n_genes, min_cells):
                 tables.append(table.assign(branch=branch, kind=kind)[COLUMNS])
     return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True)
 
 
 def _ranked(
-    values: sp.csr_matrix, groups: pd.Series, genes: pd.Index, devices: Devices, n_genes: int, min_cells: int
+    counts: BlockedCounts, groups: pd.Series, devices: Devices, target_sum: float, n_genes: int, min_cells: int
 ) -> Iterator[pd.DataFrame]:
     """Yield the table of each group that is large enough, the largest first."""
     sizes = groups.value_counts()
@@ -75,15 +76,16 @@ def _ranked(
     if large.empty:
         return
     codes = sizes.index.get_indexer(pd.Index(groups))
-    found = devices.step("rank_markers")(values, codes, len(sizes))
-    moments = batch_moments(values, codes, len(sizes))
-    sums = pd.DataFrame(moments[:, 1], index=sizes.index, columns=genes)
+    moments = moments_of_groups(counts, codes, len(sizes), target_sum, devices.scheduler)
+    seen = moments[:, 0].sum(axis=0)
+    found = streamed_steps.rank_markers(counts.blocks, codes, len(sizes), seen, devices, target_sum=target_sum)
+    sums = pd.DataFrame(moments[:, 1], index=sizes.index, columns=counts.var_names)
     folds = fold_over_rest(sums, sizes).to_numpy()
     for at in map(int, sizes.index.get_indexer(large)):
         cells = int(sizes.iloc[at])
-        table = pd.DataFrame({"gene": genes, "z": found.z[at], "auc": found.auc[at], "log_fold": folds[at]})
+        table = pd.DataFrame({"gene": counts.var_names, "z": found.z[at], "auc": found.auc[at], "log_fold": folds[at]})
         table["share"] = moments[at, 0] / cells
-        table["share_rest"] = (moments[:, 0].sum(axis=0) - moments[at, 0]) / (len(groups) - cells)
+        table["share_rest"] = (seen - moments[at, 0]) / (len(groups) - cells)
         # In the order of symbols where ranks are equal, whatever the order of the file.
         best = table[table["auc"] > 0.5].sort_values(["z", "gene"], ascending=[False, True])[:n_genes]
         yield best.assign(group=sizes.index[at], cells=cells, rank=np.arange(1, len(best) + 1))

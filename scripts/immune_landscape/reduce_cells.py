@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape import store
+from immune_landscape import store, streamed_steps
+from immune_landscape.blocked_counts import BlockedCounts, blocked
 from immune_landscape.device import CPU, Devices
+from immune_landscape.streamed_steps import ChosenGenes, principal_components
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-LOG = logging.getLogger("immune_landscape")
+    from immune_landscape.blocked_counts import CellCounts
 
-MIN_GENE_CELLS = 3
-"""Cells in which a gene must be detected to be chosen."""
+LOG = logging.getLogger("immune_landscape")
 
 MIN_BATCH_CELLS = 50
 """Batches below this get no say of their own in the choice of genes: their dispersions are noise."""
 
 
 def reduce_cells(
-    counts: AnnData,
+    counts: CellCounts,
     batch: pd.Series,
     seed: int,
     devices: Devices = CPU,
@@ -69,19 +70,20 @@ def reduce_cells(
     ----------
     Korsunsky 2019, doi:10.1038/s41592-019-0619-0 (Harmony).
     """
+    counts = blocked(counts)
     width = min(n_components, counts.n_obs - 1, counts.n_vars - 1)
     if width < 2:
         return _nothing(counts)
     batch = batch.loc[counts.obs_names]
-    normal = normalise(counts, target_sum, devices)
-    genes = choose_genes(normal, batch, n_top_genes, exclude_genes, devices)
-    places = normal.var_names.get_indexer(genes)
-    scores, ratio = devices.step("principal_components")(normal.X[:, places], min(width, len(genes) - 1), seed)
+    found = choose_genes(counts, batch, devices, target_sum, n_top_genes, exclude_genes)
+    width = min(width, int(found.chosen.sum()) - 1)
+    scores, ratio = principal_components(counts.blocks, found, width, seed, devices, target_sum=target_sum)
     integrated = _integrate(scores, batch, harmony_theta, seed, devices)
+    genes = list(counts.var_names[found.chosen])
     facts: dict[str, Any] = {"genes": genes, "variance_ratio": ratio, "integrated": integrated is not scores}
     facts["batches"] = sorted(batch.unique().astype(str))
     return store.addition(
-        normal.obs_names, obsm={"X_pca": scores, "X_integrated": integrated}, uns={"reduction": facts}
+        counts.obs_names, obsm={"X_pca": scores, "X_integrated": integrated}, uns={"reduction": facts}
     )
 
 
@@ -112,8 +114,13 @@ def normalise(counts: AnnData, target_sum: float, devices: Devices = CPU) -> Ann
 
 
 def choose_genes(
-    normal: AnnData, batch: pd.Series, n_top_genes: int, exclude_genes: list[str], devices: Devices = CPU
-) -> list[str]:
+    counts: BlockedCounts,
+    batch: pd.Series,
+    devices: Devices,
+    target_sum: float,
+    n_top_genes: int,
+    exclude_genes: list[str],
+) -> ChosenGenes:
     """Choose highly variable genes within batches, leaving out those that must not drive clusters.
 
     Dispersion on log-normalised values ("seurat"), because the loess of "seurat_v3" fails on batches of a few
@@ -121,30 +128,32 @@ def choose_genes(
 
     Parameters
     ----------
-    normal
-        Cells x genes, log-normalised.
+    counts
+        Cells x genes, raw counts.
     batch
         Batch of each cell, in the cells' order.
+    devices
+        Where it is done.
+    target_sum
+        Molecules per cell after normalisation, before log1p.
     n_top_genes
         How many.
     exclude_genes
         Regular expressions matched against the whole symbol.
-    devices
-        Where it is done.
 
     Returns
     -------
-    list of str
-        Symbols in the order of ``normal.var_names``.
+    ChosenGenes
+        Genes in the order of ``counts.var_names``.
     """
-    excluded = normal.var_names.str.fullmatch("|".join(exclude_genes)) if exclude_genes else False
-    detected = np.bincount(normal.X.indices[normal.X.data > 0], minlength=normal.n_vars) >= MIN_GENE_CELLS
-    usable = detected & ~np.asarray(excluded)
+    excluded = counts.var_names.str.fullmatch("|".join(exclude_genes)) if exclude_genes else False
+    allowed = np.ones(counts.n_vars, dtype=bool) & ~np.asarray(excluded)
     sizes = batch.value_counts()
     apart = len(sizes) > 1 and sizes.min() >= MIN_BATCH_CELLS
     labels = batch.astype(str).to_numpy() if apart else None
-    chosen = devices.step("choose_genes")(normal.X, usable, labels, n_top_genes)
-    return list(normal.var_names[chosen])
+    return streamed_steps.choose_genes(
+        counts.blocks, allowed, labels, devices, target_sum=target_sum, n_top_genes=n_top_genes
+    )
 
 
 def _integrate(scores: np.ndarray, batch: pd.Series, theta: float, seed: int, devices: Devices) -> np.ndarray:
@@ -154,7 +163,7 @@ def _integrate(scores: np.ndarray, batch: pd.Series, theta: float, seed: int, de
     return devices.step("integrate")(scores, batch.astype(str).to_numpy(), theta, seed)
 
 
-def _nothing(counts: AnnData) -> AnnData:
+def _nothing(counts: BlockedCounts) -> AnnData:
     LOG.warning("%d cells, %d genes: too few to reduce", counts.n_obs, counts.n_vars)
     blank = np.zeros((counts.n_obs, 2), dtype=np.float32)
     facts = {"genes": [], "variance_ratio": np.zeros(2), "integrated": False, "batches": []}

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immune_landscape.block_sums import sum_normal
 from immune_landscape.display_text import ADJUSTED
 from immune_landscape.marker_scores import TARGET_SUM
 from immune_landscape.measure_composition import is_unassigned
-from immune_landscape.reduce_cells import normalise
 from immune_landscape.set_scores import Floats, expression_bins
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from immune_landscape.blocked_counts import CellCounts
 
 BRANCHES = ("nk", "t")
 LAYER = "mean_log"
@@ -29,7 +31,9 @@ class _Sums(NamedTuple):
     sums: Floats
 
 
-def profile_scopes(counts: AnnData, labels: pd.DataFrame, *, min_cells: int, min_weight: float, n_bins: int) -> AnnData:
+def profile_scopes(
+    counts: CellCounts, labels: pd.DataFrame, *, min_cells: int, min_weight: float, n_bins: int
+) -> AnnData:
     """Average log-normalised expression over the cells of each sample and scope.
 
     Parameters
@@ -78,19 +82,16 @@ def profile_scopes(counts: AnnData, labels: pd.DataFrame, *, min_cells: int, min
     return anndata.AnnData(obs=obs, var=pd.DataFrame(bins, index=counts.var_names), layers={LAYER: values})
 
 
-def _sum_groups(counts: AnnData, labels: pd.DataFrame, branch: str) -> _Sums:
-    """Sum over the cells of each sample and subset; the cells x genes matrix stays sparse."""
-    import scipy.sparse as sp
-
+def _sum_groups(counts: CellCounts, labels: pd.DataFrame, branch: str) -> _Sums:
+    """Sum over the cells of each sample and subset."""
     here = labels[(labels["branch"] == branch).to_numpy() & labels.index.isin(counts.obs_names)]
     keys = here[["sample", "subset"]].astype(str).groupby(["sample", "subset"], sort=True)
     groups = keys.size().rename("cells").reset_index()
     if here.empty:
         return _Sums(groups, np.zeros((0, counts.n_vars)))
     code = keys.ngroup().to_numpy()
-    normal = normalise(counts[here.index], TARGET_SUM)
-    member = sp.csr_matrix((np.ones(len(code)), (code, np.arange(len(code)))), shape=(len(groups), len(code)))
-    return _Sums(groups, (member @ normal.X).toarray())
+    of_cell = pd.Series(code, index=here.index).reindex(counts.obs_names, fill_value=-1).to_numpy()
+    return _Sums(groups, sum_normal(counts, of_cell, len(groups), TARGET_SUM))
 
 
 def _scopes_of(found: _Sums, branch: str, min_cells: int, min_weight: float) -> Iterator[tuple[pd.DataFrame, Floats]]:

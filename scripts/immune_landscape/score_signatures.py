@@ -25,13 +25,15 @@ from immune_landscape.value_tables import VALUE_COLUMNS
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from immune_landscape.blocked_counts import CellCounts
+
 LOG = logging.getLogger("immune_landscape")
 
 SCOPE_COLUMNS = ["parent", "branch", "samples", "measured", "status"]
 
 
 def score_signatures(
-    counts: AnnData,
+    counts: CellCounts,
     labels: pd.DataFrame,
     variable: Mapping[str, Collection[str]],
     *,

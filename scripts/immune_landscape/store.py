@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from immune_landscape.contracts import CONTRACTS, SLOTS
+from immune_landscape.contracts import check_contract
 from immune_landscape.errors import ContractError, IntegrityError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from immune_landscape.blocked_counts import CellCounts
 
 CHUNK = 1 << 22
 
@@ -65,7 +67,7 @@ def write_stage(adata: AnnData, path: str | Path, *, stage: str) -> None:
     ContractError
         When a key is missing or not allowed.
     """
-    _check_contract(adata, stage)
+    check_contract(adata, stage)
     from anndata.io import write_h5ad
 
     with whole(path) as part:
@@ -111,7 +113,7 @@ def read_stage(path: str | Path, *, stage: str) -> AnnData:
 
     check_integrity(Path(path))
     adata = anndata.read_h5ad(path)
-    _check_contract(adata, stage)
+    check_contract(adata, stage)
     return adata
 
 
@@ -276,21 +278,6 @@ def addition(cells: pd.Index, **slots: object) -> AnnData:
     return anndata.AnnData(obs=frame, **slots)
 
 
-def _check_contract(adata: AnnData, stage: str) -> None:
-    contract = CONTRACTS[stage]
-    wrong: list[str] = []
-    for slot in SLOTS:
-        found = set(getattr(adata, slot).keys())
-        promised = set(getattr(contract, slot))
-        extra = found - promised
-        if slot == "obs" and contract.open_obs:
-            extra = {key for key in extra if not key.startswith(contract.open_obs)}
-        wrong += [f"{slot}[{key!r}] is missing" for key in sorted(promised - found)]
-        wrong += [f"{slot}[{key!r}] is not in its contract" for key in sorted(extra)]
-    if wrong:
-        raise ContractError(f"stage {stage}: " + "; ".join(wrong))
-
-
 def check_integrity(path: Path) -> None:
     """Compare a stored file with the checksum beside it.
 
@@ -358,30 +345,7 @@ def read_tables(paths: Iterable[str | Path]) -> pd.DataFrame:
     return pd.concat([read_table(path) for path in paths], ignore_index=True)
 
 
-def cells_of(counts: AnnData, lineages: str | Path | None, branch: str) -> AnnData:
-    """Return the cells of a branch; all of them for branch ``all``.
-
-    Parameters
-    ----------
-    counts
-        Cells x genes.
-    lineages
-        TSV written by annotate_lineages; not read for branch ``all``.
-    branch
-        ``all``, ``nk`` or ``t``.
-
-    Returns
-    -------
-    AnnData
-        A new object.
-    """
-    if branch == "all" or lineages is None:
-        return counts
-    table = rows_of(read_table(lineages, index="cell"), counts.obs_names)
-    return counts[(table["branch"] == branch).to_numpy()].copy()
-
-
-def batch_of(counts: AnnData, design: pd.DataFrame, batch_key: str) -> pd.Series:
+def batch_of(counts: CellCounts, design: pd.DataFrame, batch_key: str) -> pd.Series:
     """Return the batch of each cell.
 
     Parameters

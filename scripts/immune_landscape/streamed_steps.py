@@ -7,14 +7,18 @@ only sums are added up over blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
 
-from immune_landscape.count_blocks import ALIGNED, CountBlocks
-from immune_landscape.device import Devices
+from immune_landscape.block_sums import normal_columns
+from immune_landscape.block_work import over_blocks
+from immune_landscape.count_blocks import ALIGNED, Block, CountBlocks
+from immune_landscape.device import Device, Devices, told, untold_step
 from immune_landscape.gene_dispersion import batch_moments, chosen_in_batches, measure_dispersion, most_dispersed
+from immune_landscape.leading_pairs import leading_pairs
 from immune_landscape.step_results import Components, MarkerRanks
 
 PASSES, FEWEST_VALUES, MOST_VALUES = 4, 1 << 26, 1 << 28
@@ -60,9 +64,13 @@ def cell_metrics(blocks: CountBlocks, groups: Mapping[str, np.ndarray], devices:
     dict of str to ndarray of shape (cells,)
         ``total_counts``, ``n_genes`` and each group's molecules.
     """
-    measure = devices.step("cell_metrics")
-    parts = [measure(block.counts, groups) for block in blocks]
+    with told("cell_metrics", "in blocks"):
+        parts = list(over_blocks(blocks, _metrics, dict(groups), devices.place("cell_metrics")))
     return {name: np.concatenate([part[name] for part in parts]) for name in ("total_counts", "n_genes", *groups)}
+
+
+def _metrics(block: Block, groups: Mapping[str, np.ndarray], device: Device) -> dict[str, np.ndarray]:
+    return untold_step("cell_metrics", device)(block.counts, groups)
 
 
 def choose_genes(
@@ -85,7 +93,7 @@ def choose_genes(
     batch
         Batch of each cell; None for one choice over all cells.
     devices
-        Where the steps run.
+        Where the steps run. On a GPU all counts are held at once.
     target_sum
         Total per cell before log1p.
     n_top_genes
@@ -97,26 +105,52 @@ def choose_genes(
         Chosen genes, means, and cells per gene.
     """
     cells, genes = blocks.shape
+    if devices.place("choose_genes") == "gpu":
+        return _chosen_on_gpu(blocks, allowed, batch, devices, target_sum, n_top_genes)
     names, codes = np.unique(batch if batch is not None else np.zeros(cells), return_inverse=True)
     moments, total = np.zeros((len(names), 3, genes)), np.zeros(genes)
-    for rows, counts in blocks:
-        normal = devices.step("normalise")(counts, target_sum)
-        moments += batch_moments(normal, codes[rows], len(names))
-        total += np.bincount(normal.indices, weights=normal.data, minlength=genes)
-    seen = moments[:, 0].sum(axis=0).astype(np.int64)
-    usable = allowed & (seen >= MIN_CELLS)
-    wanted, chosen = min(n_top_genes, int(usable.sum())), np.zeros(genes, dtype=bool)
-    if batch is None:
-        chosen[usable] = most_dispersed(measure_dispersion(moments[0][:, usable], cells), wanted)
-    else:
-        chosen[usable] = chosen_in_batches(moments[:, :, usable], np.bincount(codes), wanted)
+    args = codes, len(names), target_sum, devices.place("normalise")
+    with told("choose_genes", "cpu, in blocks"):
+        for of_block, sums in over_blocks(blocks, _gene_sums, *args, scheduler=devices.scheduler):
+            moments += of_block
+            total += sums
+        seen = moments[:, 0].sum(axis=0).astype(np.int64)
+        usable = allowed & (seen >= MIN_CELLS)
+        wanted, chosen = min(n_top_genes, int(usable.sum())), np.zeros(genes, dtype=bool)
+        if batch is None:
+            chosen[usable] = most_dispersed(measure_dispersion(moments[0][:, usable], cells), wanted)
+        else:
+            chosen[usable] = chosen_in_batches(moments[:, :, usable], np.bincount(codes), wanted)
     return ChosenGenes(chosen, total / cells, seen)
+
+
+def _gene_sums(
+    block: Block, codes: np.ndarray, n_batches: int, target_sum: float, device: Device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a block's moments by batch, and its sums of log-normalised values."""
+    normal = untold_step("normalise", device)(block.counts, target_sum)
+    sums = np.bincount(normal.indices, weights=normal.data, minlength=normal.shape[1])
+    return batch_moments(normal, codes[block.rows], n_batches), sums
+
+
+def _chosen_on_gpu(
+    blocks: CountBlocks,
+    allowed: np.ndarray,
+    batch: np.ndarray | None,
+    devices: Devices,
+    target_sum: float,
+    n_top_genes: int,
+) -> ChosenGenes:
+    normal = _normal_values(blocks, slice(None), devices, target_sum)
+    seen = np.bincount(normal.indices, minlength=normal.shape[1])
+    chosen = devices.step("choose_genes")(normal, allowed & (seen >= MIN_CELLS), batch, n_top_genes)
+    return ChosenGenes(chosen, np.asarray(normal.mean(axis=0, dtype=np.float64)).ravel(), seen)
 
 
 def principal_components(
     blocks: CountBlocks, genes: ChosenGenes, width: int, seed: int, devices: Devices, *, target_sum: float
 ) -> Components:
-    """Return principal components of the chosen genes in one pass or two; see `steps_cpu.principal_components`.
+    """Return principal components of the chosen genes in few passes; see `steps_cpu.principal_components`.
 
     Parameters
     ----------
@@ -140,35 +174,41 @@ def principal_components(
 
     Notes
     -----
-    The products of the chosen genes are summed over blocks about the means, which `choose_genes` has found: 2,000 genes
-    take 32 MB, whatever the number of cells. The values of these genes are held for the scores where they are no more
-    than `MOST_VALUES`, else read again.
+    The values of the chosen genes are held where they are no more than `MOST_VALUES`, and on a GPU. Else their products
+    about the means, which `choose_genes` has found, are summed over blocks: 2,000 genes take 32 MB, whatever the number
+    of cells; the scores then take a second pass.
     """
-    from threadpoolctl import threadpool_limits
-
-    from immune_landscape.leading_pairs import leading_pairs
-
     columns, mean = np.flatnonzero(genes.chosen), genes.mean[genes.chosen]
-    shift, products = mean.astype(np.float32), np.zeros((len(mean), len(mean)))
-    few = genes.cells[genes.chosen].sum() <= MOST_VALUES
-    held = list(_normal_parts(blocks, columns, devices, target_sum)) if few else None
-    with threadpool_limits(1, "blas"):  # sums of several BLAS threads differ in the last digits
-        for normal in held or _normal_parts(blocks, columns, devices, target_sum):
-            for start in range(0, normal.shape[0], ALIGNED):
-                dense = normal[start : start + ALIGNED].toarray()
-                dense -= shift
-                products += dense.T @ dense
+    if devices.place("principal_components") == "gpu" or genes.cells[genes.chosen].sum() <= MOST_VALUES:
+        values = _normal_values(blocks, columns, devices, target_sum)
+        return devices.step("principal_components")(values, width, seed)
+    given = columns, target_sum, devices.place("normalise")
+    products = np.zeros((len(mean), len(mean)))
+    with told("principal_components", "cpu, in blocks"), threadpool_limits(1, "blas"):
+        # One thread of BLAS: sums of several differ in the last digits.
+        for part in over_blocks(blocks, _products, mean.astype(np.float32), *given, scheduler=devices.scheduler):
+            products += part
         directions, variances = leading_pairs(products, width, seed)
-        moved, sent = (mean @ directions).astype(np.float32), directions.astype(np.float32)
-        parts = held or _normal_parts(blocks, columns, devices, target_sum)
-        scores = [normal @ sent - moved for normal in parts]
+        moved = directions.astype(np.float32), (mean @ directions).astype(np.float32)
+        scores = list(over_blocks(blocks, _projected, *moved, *given, scheduler=devices.scheduler))
     return Components(np.concatenate(scores).astype(np.float32, copy=False), variances / np.trace(products))
 
 
-def _normal_parts(blocks: CountBlocks, columns: np.ndarray | slice, devices: Devices, target_sum: float) -> Any:
-    """Yield the log-normalised values of some genes, block by block."""
-    for block in blocks:
-        yield devices.step("normalise")(block.counts, target_sum)[:, columns]
+def _products(block: Block, shift: np.ndarray, columns: np.ndarray, target_sum: float, device: Device) -> np.ndarray:
+    """Return the products of genes about nearly their means, added up as of the whole matrix."""
+    normal = normal_columns(block, columns, target_sum, device)
+    products = np.zeros((len(shift), len(shift)))
+    for start in range(0, normal.shape[0], ALIGNED):
+        dense = normal[start : start + ALIGNED].toarray()
+        dense -= shift
+        products += dense.T @ dense
+    return products
+
+
+def _projected(
+    block: Block, directions: np.ndarray, moved: np.ndarray, columns: np.ndarray, target_sum: float, device: Device
+) -> np.ndarray:
+    return normal_columns(block, columns, target_sum, device) @ directions - moved
 
 
 def rank_markers(
@@ -192,7 +232,7 @@ def rank_markers(
     n_groups
         Number of groups.
     seen
-        Cells in which each gene is seen (`ChosenGenes.cells`).
+        Cells in which each gene is seen.
     devices
         Where the steps run.
     target_sum
@@ -209,35 +249,15 @@ def rank_markers(
     part = (np.maximum(np.cumsum(seen) - 1, 0) // held).astype(int)
     starts, found = np.flatnonzero(np.diff(part, prepend=-1)), []
     for start, end in zip(starts, [*starts[1:], len(seen)], strict=True):
-        columns = slice(int(start), int(end))
-        normal = sp.vstack(list(_normal_parts(blocks, columns, devices, target_sum)), format="csr")
+        normal = _normal_values(blocks, slice(int(start), int(end)), devices, target_sum)
         found.append(devices.step("rank_markers")(normal, groups, n_groups))
     return MarkerRanks(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
 
 
-def sum_groups(blocks: CountBlocks, groups: np.ndarray, n_groups: int) -> sp.csr_matrix:
-    """Sum raw counts over groups of cells.
-
-    Parameters
-    ----------
-    blocks
-        Cells x genes, raw counts.
-    groups
-        Group of each cell, 0 to ``n_groups - 1``; below 0 for none.
-    n_groups
-        Number of groups.
-
-    Returns
-    -------
-    csr_matrix of int64, shape (groups, genes)
-        Sums, exact.
-    """
-    none = np.empty(0, dtype=np.int64)
-    total: Any = sp.csr_matrix((none, (none, none)), shape=(n_groups, blocks.shape[1]))
-    for rows, counts in blocks:
-        own = groups[rows]
-        cells = np.flatnonzero(own >= 0)
-        ones = np.ones(len(cells), dtype=np.int64)
-        indicator = sp.csr_matrix((ones, (own[cells], cells)), shape=(n_groups, len(own)))
-        total = total + indicator @ counts.astype(np.int64)
-    return total.tocsr()
+def _normal_values(
+    blocks: CountBlocks, columns: np.ndarray | slice, devices: Devices, target_sum: float
+) -> sp.csr_matrix:
+    """Return the log-normalised values of some genes."""
+    with told("normalise", "cpu, in blocks" if devices.place("normalise") == "cpu" else "gpu, in blocks"):
+        given = columns, target_sum, devices.place("normalise")
+        return sp.vstack(list(over_blocks(blocks, normal_columns, *given, scheduler=devices.scheduler)), format="csr")

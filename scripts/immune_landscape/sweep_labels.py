@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from igraph import Graph
 
+    from immune_landscape.blocked_counts import CellCounts
+
 LOG = logging.getLogger("immune_landscape")
 
 RUN_COLUMNS = ["run", "seed", "resolution", "representation", "annotator"]
@@ -67,7 +69,7 @@ class BranchData(NamedTuple):
         Batch of each cell.
     """
 
-    counts: AnnData
+    counts: CellCounts
     reduction: AnnData
     clusters: AnnData
     batch: pd.Series

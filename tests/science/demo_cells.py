@@ -67,7 +67,7 @@ def kept_counts(simulated, config):
     quality = filter_cells(loaded, **config["filter_cells"])
     passed = loaded[quality["keep"].to_numpy(dtype=bool)].copy()
     doublets = find_doublets(passed, seed_of(config["seed"], "find_doublets"), **config["find_doublets"])
-    return merge_samples([loaded], quality, doublets, **config["merge_samples"]), doublets
+    return merge_samples([loaded], quality, doublets, **config["merge_samples"]).to_memory(), doublets
 
 
 def reduced_and_clustered(counts, branch, config, design):

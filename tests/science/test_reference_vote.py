@@ -9,7 +9,9 @@ from datasets import shared_data
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from immune_landscape import store
+from immune_landscape.blocked_counts import blocked
 from immune_landscape.classify_cells import classify_cells
+from immune_landscape.device import CPU
 from immune_landscape.reduce_cells import choose_genes, normalise
 from immune_landscape.references import reference_of, reference_problems
 from immune_landscape.schemas import fill_defaults, load_schema
@@ -40,7 +42,7 @@ def halves(published, split):
 def graph_of(counts):
     """Return neighbours of the cells as the workflow finds them, without the reference."""
     normal = normalise(counts, 1e4)
-    normal = normal[:, choose_genes(normal, counts.obs["sample"], 2000, [])].copy()
+    normal = normal[:, choose_genes(blocked(counts), counts.obs["sample"], CPU, 1e4, 2000, []).chosen].copy()
     sc.pp.pca(normal, n_comps=20, random_state=0)
     sc.pp.neighbors(normal, n_neighbors=15, random_state=0)
     obs = pd.DataFrame({"cluster": "0"}, index=counts.obs_names)

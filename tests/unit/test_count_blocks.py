@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from cells import make_counts
 
 from immune_landscape import count_blocks
-from immune_landscape.count_blocks import CountBlocks, read_names, write_blocks
+from immune_landscape.blocked_counts import BlockedCounts, read_names, write_counts
+from immune_landscape.count_blocks import CountBlocks
 from immune_landscape.errors import ContractError
 from immune_landscape.store import read_stage, write_stage
 
@@ -60,7 +61,8 @@ def test_blocks_can_be_read_again(stored):
 
 def test_a_store_written_in_blocks_is_one_written_from_memory(counts, stored, tmp_path):
     keep = np.arange(counts.n_obs) % 3 > 0
-    write_blocks(tmp_path / "kept.h5ad", CountBlocks(stored, keep, 300), counts.obs[keep], counts.var)
+    chosen = BlockedCounts(counts.obs[keep], counts.var, CountBlocks(stored, keep, 300))
+    write_counts(chosen, tmp_path / "kept.h5ad")
     found, whole = read_stage(tmp_path / "kept.h5ad", stage="merge_samples"), counts[keep].copy()
     assert found.X.dtype == whole.X.dtype
     np.testing.assert_array_equal(found.X.toarray(), whole.X.toarray())
@@ -73,7 +75,7 @@ def test_no_kept_row_is_no_block(counts):
 
 
 def test_tables_come_without_the_counts(counts, stored):
-    obs, var = read_names(stored)
+    obs, var, _ = read_names(stored)
     assert obs.index.tolist() == counts.obs_names.tolist()
     assert var.index.tolist() == counts.var_names.tolist()
 

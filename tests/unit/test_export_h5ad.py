@@ -5,6 +5,7 @@ import scipy.sparse as sp
 from cells import make_counts
 
 from immune_landscape import store
+from immune_landscape.blocked_counts import write_file
 from immune_landscape.export_h5ad import export_h5ad
 
 
@@ -22,7 +23,8 @@ def test_composed_object_opens_in_scanpy_with_all_parts(tmp_path):
     )
     design = pd.DataFrame({"patient": ["P1", "P2"], "visit": ["v1", "v1"], "day": [0.0, np.nan]}, index=["S1", "S2"])
     tables = {"clonotypes": pd.DataFrame({"sample": ["S1"], "clonotype": ["P1-1"]}, index=[names[1]])}
-    export_h5ad(counts, reduction, clusters, design, tables).write_h5ad(tmp_path / "x.h5ad")
+    cells, slots = export_h5ad(counts, reduction, clusters, design, tables)
+    write_file(cells, tmp_path / "x.h5ad", store.PACKED, **slots)
     adata = anndata.read_h5ad(tmp_path / "x.h5ad")
     assert adata.obs["cluster"].tolist() == ["a", "b", "c"], "additions are put in the cells' order"
     assert adata.obsm["X_umap"][:, 0].tolist() == [0, 1, 2]

@@ -161,7 +161,7 @@ def test_order_of_cells_and_genes_in_a_file_changes_no_cluster(tmp_path):
         loaded, _ = load_samples(sheet({"a": path}), config(), **SETTINGS)
         quality = pd.DataFrame({"sample": "a", "keep": True}, index=loaded.obs_names)
         doublets = pd.DataFrame({"sample": "a", "doublet": False}, index=loaded.obs_names)
-        counts = merge_samples([loaded], quality, doublets, remove_doublets=True)
+        counts = merge_samples([loaded], quality, doublets, remove_doublets=True).to_memory()
         batch = pd.Series("one", index=counts.obs_names)
         reduction = reduce_cells(counts, batch, 0, **fill_defaults(load_schema("settings/reduce_cells"), {}))
         quick = fill_defaults(load_schema("settings/cluster_cells"), {"subsamples": 3, "grid": {"nk": [0.5, 1.0]}})

@@ -19,7 +19,7 @@ def tables():
 
 def test_only_kept_single_cells_stay_and_counts_do_not_change():
     parts, quality, doublets = tables()
-    merged = merge_samples(parts, quality, doublets, remove_doublets=True)
+    merged = merge_samples(parts, quality, doublets, remove_doublets=True).to_memory()
     assert list(merged.obs_names) == ["S1:C0", "S2:C0"]
     assert merged.to_df().loc["S1:C0"].to_dict() == {"A": 1, "B": 2, "C": 0}
     assert merged.to_df().loc["S2:C0"].to_dict() == {"A": 0, "B": 7, "C": 8}
@@ -30,7 +30,7 @@ def test_only_kept_single_cells_stay_and_counts_do_not_change():
 def test_genes_are_sorted_whatever_the_jobs_bring():
     parts, quality, doublets = tables()
     parts = [parts[0][:, ["B", "A"]].copy(), parts[1][:, ["C", "B"]].copy()]
-    merged = merge_samples(parts, quality, doublets, remove_doublets=True)
+    merged = merge_samples(parts, quality, doublets, remove_doublets=True).to_memory()
     assert list(merged.var_names) == ["A", "B", "C"]
     assert merged.to_df().loc["S2:C0"].to_dict() == {"A": 0, "B": 7, "C": 8}
     assert merged.var["gene_id"].to_dict() == {"A": "", "B": "", "C": "ENSG3"}
@@ -45,7 +45,7 @@ def test_doublets_can_stay():
 
 def test_steps_count_every_sample_of_the_sheet():
     parts, quality, doublets = tables()
-    merged = merge_samples(parts, quality, doublets, remove_doublets=True)
+    merged = merge_samples(parts, quality, doublets, remove_doublets=True).to_memory()
     steps = count_cells(quality, doublets, merged, ["S1", "S2", "S3"]).set_index("sample")
     assert steps.loc["S1"].tolist() == [3, 2, 1, 1]
     assert steps.loc["S2"].tolist() == [1, 1, 0, 1]

@@ -6,6 +6,7 @@ import pytest
 from cells import make_counts
 
 from immune_landscape import store
+from immune_landscape.blocked_counts import open_branch
 from immune_landscape.errors import ContractError, IntegrityError
 
 
@@ -108,8 +109,9 @@ def test_rows_of_names_the_first_missing_cell():
 def test_branch_cells(counts, tmp_path):
     lineages = pd.DataFrame({"cell": counts.obs_names, "branch": ["nk"] * 4 + ["t"] * 8})
     store.write_table(lineages, tmp_path / "l.tsv")
-    assert store.cells_of(counts, tmp_path / "l.tsv", "nk").n_obs == 4
-    assert store.cells_of(counts, None, "all").n_obs == 12
+    store.write_stage(counts, tmp_path / "counts.h5ad", stage="merge_samples")
+    assert open_branch(tmp_path / "counts.h5ad", tmp_path / "l.tsv", "nk").n_obs == 4
+    assert open_branch(tmp_path / "counts.h5ad", None, "all").n_obs == 12
 
 
 def test_a_failed_write_leaves_nothing(tmp_path):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from cells import make_groups
 
 from immune_landscape import count_blocks, steps_cpu, streamed_steps
@@ -78,12 +77,3 @@ def test_rank_markers(blocks, counts, normal, values):
     whole = steps_cpu.rank_markers(normal, groups, 3)
     np.testing.assert_array_equal(found.z, whole.z)
     np.testing.assert_array_equal(found.auc, whole.auc)
-
-
-def test_sums_of_groups_are_exact(blocks, counts):
-    groups = np.arange(counts.n_obs) % 5 - 1
-    found = streamed_steps.sum_groups(blocks, groups, 4)
-    by_hand = np.vstack([counts.X[groups == group].toarray().sum(axis=0) for group in range(4)])
-    assert found.dtype == np.int64
-    assert sp.issparse(found)
-    np.testing.assert_array_equal(found.toarray(), by_hand)

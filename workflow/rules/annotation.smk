@@ -178,6 +178,7 @@ rule rank_markers:
         "../../envs/core.yaml"
     threads: 4
     resources:
+        scheduler=config["scheduler"],
         mem_mb=memory(16000),
         gpu=gpus_of("rank_markers", **DEVICES),
     params:

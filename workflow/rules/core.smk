@@ -17,6 +17,7 @@ rule reduce_cells:
         "../../envs/core.yaml"
     threads: branch_threads
     resources:
+        scheduler=config["scheduler"],
         mem_mb=memory(16000),
         gpu=gpus_of("reduce_cells", **DEVICES),
     params:

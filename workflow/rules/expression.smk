@@ -15,6 +15,7 @@ rule measure_expression:
     conda:
         "../../envs/core.yaml"
     resources:
+        scheduler=config["scheduler"],
         mem_mb=memory(8000),
     params:
         settings=lookup("measure_expression", within=config),
