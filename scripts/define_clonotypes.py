@@ -4,6 +4,7 @@ from immune_landscape.job import running
 
 with running(snakemake) as log:
     from immune_landscape.define_clonotypes import define_clonotypes, definition_text, find_shared_clonotypes
+    from immune_landscape.receptor_chains import read_chains
     from immune_landscape.store import read_stage, write_table
 
     receptors = read_stage(snakemake.input.receptors, stage="load_receptors")
@@ -11,5 +12,7 @@ with running(snakemake) as log:
     log.info("%s", definition_text(snakemake.params.settings))
     log.info("%d of %d barcodes have a usable TCR", clonotypes["has_receptor"].sum(), len(clonotypes))
     write_table(clonotypes.reset_index(), snakemake.output.clonotypes)
+    chains = read_chains(receptors).reset_index()
+    write_table(chains, snakemake.output.chains, chains.columns.drop("is_tcr"))
     write_table(chain_qc, snakemake.output.chain_qc)
     write_table(find_shared_clonotypes(clonotypes), snakemake.output.shared)

@@ -3,10 +3,10 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.store import read_stage, read_table, write_table
+    from immune_landscape.store import read_table, write_table
     from immune_landscape.sweep_clonotypes import sweep_clonotypes
 
-    receptors = read_stage(snakemake.input.receptors, stage="load_receptors")
+    receptors = read_table(snakemake.input.chains, index="cell")
     path, design = snakemake.input.get("cells"), read_table(snakemake.input.design)
     cells = read_table(path, index="cell") if path else None
     facts = snakemake.params.study, snakemake.params.seed

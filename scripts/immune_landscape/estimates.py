@@ -242,10 +242,10 @@ def min_attainable_p(labelings: int, exact: bool, mirrored: bool) -> float:
 
 
 def _power_of_t(shift: float, freedom: int, alpha: float) -> float:
-    from scipy import stats
+    from scipy.special import nctdtr, stdtrit  # scipy.stats has them too, but takes a second to import
 
-    bar = stats.t.isf(alpha / 2, freedom)
-    found = stats.nct.sf(bar, freedom, shift) + stats.nct.cdf(-bar, freedom, shift)
+    bar = stdtrit(freedom, 1 - alpha / 2)
+    found = 1 - nctdtr(freedom, shift, bar) + nctdtr(freedom, shift, -bar)
     # Far from the centre the noncentral t is not computed; there the power is 1.
     return 1.0 if np.isnan(found) else float(found)
 

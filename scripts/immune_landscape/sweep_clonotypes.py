@@ -13,10 +13,9 @@ from immune_landscape.compare_values import compare_values
 from immune_landscape.contrast_tests import ContrastSettings
 from immune_landscape.define_clonotypes import assign_clonotypes
 from immune_landscape.measure_expansion import counted_receptors, measure_expansion
-from immune_landscape.receptor_chains import read_chains
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    pass
 
 CHAINS = {
     "all": ("all", False),
@@ -45,7 +44,7 @@ MAX_LABELINGS = 20_000
 
 
 def sweep_clonotypes(
-    receptors: AnnData,
+    receptors: pd.DataFrame,
     cells: pd.DataFrame | None,
     design: pd.DataFrame,
     study: Mapping[str, Any],
@@ -62,7 +61,7 @@ def sweep_clonotypes(
     Parameters
     ----------
     receptors
-        As `load_receptors.load_receptors` returns.
+        Chains of each barcode, as `receptor_chains.read_chains` returns.
     cells, design
         As for `measure_expansion.measure_expansion`.
     study
@@ -96,7 +95,7 @@ def sweep_clonotypes(
     The J gene and multichain cells are handled as declared. Each definition has the depth of its own smallest sample:
     metrics compare samples within a definition, and definitions only roughly.
     """
-    stages, table = study["stages"], read_chains(receptors)
+    stages = study["stages"]
     measured = Measured(
         _of_scopes(cells, stages["measure_expansion"]["compared_scopes"]),
         design,
@@ -107,7 +106,7 @@ def sweep_clonotypes(
     known: dict[int, tuple[str, dict[str, pd.DataFrame]]] = {}
     found: dict[str, list[pd.DataFrame]] = {"definitions": [], "samples": [], "contrasts": []}
     for facts, definition in _definitions(stages["define_clonotypes"], sequences, chains, dual_rules, v_gene_rules):
-        clonotypes = assign_clonotypes(table, **definition)
+        clonotypes = assign_clonotypes(receptors, **definition)
         settings = stages["measure_expansion"] | ({} if facts["declared"] else {"draws": draws})
         # Clonotypes are named by size and sequence: equal names mean the same partition, and the same numbers.
         key = hash(tuple(clonotypes["clonotype"]))

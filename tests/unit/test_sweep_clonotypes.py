@@ -7,7 +7,9 @@ from immune_landscape.compare_values import compare_values
 from immune_landscape.contrast_tests import ContrastSettings
 from immune_landscape.define_clonotypes import define_clonotypes
 from immune_landscape.measure_expansion import measure_expansion
+from immune_landscape.receptor_chains import read_chains
 from immune_landscape.receptors_io import to_awkward
+from immune_landscape.store import read_table, write_table
 from immune_landscape.sweep_clonotypes import (
     CONTRAST_COLUMNS,
     DEFINITION_COLUMNS,
@@ -77,7 +79,7 @@ def study_of(contrasts=(CONTRAST,), **declared):
 
 @pytest.fixture(scope="module")
 def swept(receptors):
-    return sweep_clonotypes(receptors, None, design_of(receptors), study_of(), 5, **SETTINGS)
+    return sweep_clonotypes(read_chains(receptors), None, design_of(receptors), study_of(), 5, **SETTINGS)
 
 
 def test_every_definition_is_listed_once_and_the_declared_one_first(swept):
@@ -144,7 +146,7 @@ def test_signs_are_held_against_the_declared_effect(swept):
 
 def test_without_contrasts_there_are_no_effects(receptors):
     few = SETTINGS | {"sequences": ["nt"], "chains": ["VDJ"]}
-    found = sweep_clonotypes(receptors, None, design_of(receptors), study_of(()), 5, **few)
+    found = sweep_clonotypes(read_chains(receptors), None, design_of(receptors), study_of(()), 5, **few)
     assert len(found["definitions"]) == 5
     assert found["contrasts"].empty
     assert list(found["contrasts"].columns) == CONTRAST_COLUMNS
@@ -153,7 +155,7 @@ def test_without_contrasts_there_are_no_effects(receptors):
 def test_another_declared_definition_is_named(receptors):
     few = SETTINGS | {"sequences": ["nt"], "chains": ["paired"], "dual_rules": ["any"], "v_gene_rules": [True]}
     study = study_of((), receptor_arms="VDJ", paired_only=True)
-    found = sweep_clonotypes(receptors, None, design_of(receptors), study, 5, **few)["definitions"]
+    found = sweep_clonotypes(read_chains(receptors), None, design_of(receptors), study, 5, **few)["definitions"]
     assert found["definition"].tolist() == ["nt; VDJ, paired cells; primary_only; V", "nt; paired; any; V"]
 
 
@@ -163,6 +165,13 @@ def test_only_t_cells_are_measured_and_scopes_that_are_compared(receptors):
     few = SETTINGS | {"sequences": ["nt"], "chains": ["all"], "dual_rules": ["any"], "v_gene_rules": [True]}
     study = study_of()
     study["stages"]["measure_expansion"] = MEASURE | {"compared_scopes": ["all", "cd8"], "min_subset_cells": 5}
-    found = sweep_clonotypes(receptors, cells, design_of(receptors), study, 5, **few)
+    found = sweep_clonotypes(read_chains(receptors), cells, design_of(receptors), study, 5, **few)
     assert found["samples"]["cells"].max() == 30
     assert set(found["contrasts"]["parent"]) == {"all", "cd8"}
+
+
+def test_chains_written_and_read_are_the_chains(receptors, tmp_path):
+    chains = read_chains(receptors)
+    table = chains.reset_index()
+    write_table(table, tmp_path / "chains.tsv.gz", table.columns.drop("is_tcr"))
+    pd.testing.assert_frame_equal(read_table(tmp_path / "chains.tsv.gz", index="cell"), chains, check_index_type=False)

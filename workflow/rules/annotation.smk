@@ -174,6 +174,7 @@ rule rank_markers:
     benchmark:
         "<benchmarks>/rank_markers.tsv"
     retries: 2
+    priority: LONG
     conda:
         "../../envs/core.yaml"
     threads: 4

@@ -79,6 +79,10 @@ DEVICES = {
 }
 
 
+LONG = 10
+# Priority of rules that take long and that little waits for: begun last, they would run on alone.
+
+
 def branch_threads(wildcards):
     """Return threads by branch: nothing runs beside all cells, the branches run side by side."""
     return 4 if wildcards.branch == "all" else 1

@@ -273,6 +273,7 @@ rule sweep_labels:
         "<logs>/sweep_labels.log",
     benchmark:
         "<benchmarks>/sweep_labels.tsv"
+    priority: LONG
     conda:
         "../../envs/core.yaml"
     resources:
@@ -302,6 +303,7 @@ rule sweep_definitions:
         "<logs>/sweep_definitions.log",
     benchmark:
         "<benchmarks>/sweep_definitions.tsv"
+    priority: LONG
     conda:
         "../../envs/core.yaml"
     resources:

@@ -54,6 +54,7 @@ rule compare_expression:
         "<logs>/compare_expression.log",
     benchmark:
         "<benchmarks>/compare_expression.tsv"
+    priority: LONG
     conda:
         "../../envs/core.yaml"
     resources:
@@ -85,6 +86,7 @@ rule model_expression:
         "<logs>/model_expression.log",
     benchmark:
         "<benchmarks>/model_expression.tsv"
+    priority: LONG
     conda:
         "../../envs/core.yaml"
     resources:

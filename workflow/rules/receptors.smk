@@ -57,6 +57,7 @@ rule define_clonotypes:
         checksum="<results>/load_receptors/receptors.h5ad.sha256",
     output:
         clonotypes="<results>/define_clonotypes/clonotypes.tsv.gz",
+        chains="<results>/define_clonotypes/chains.tsv.gz",
         chain_qc=report(
             "<results>/define_clonotypes/chain_qc.tsv",
             caption="../report/define_clonotypes.rst",
@@ -140,8 +141,7 @@ rule check_receptors:
 
 rule sweep_clonotypes:
     input:
-        receptors="<results>/load_receptors/receptors.h5ad",
-        checksum="<results>/load_receptors/receptors.h5ad.sha256",
+        chains="<results>/define_clonotypes/chains.tsv.gz",
         cells=LABELS,
         design="<results>/check_inputs/design.tsv",
     output:
