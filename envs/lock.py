@@ -15,9 +15,9 @@ from pathlib import Path
 ENVS = Path(__file__).resolve().parent
 OLDEST_PYTHON, CONDA_PYTHON = "3.11", "3.12"
 GROUPS = {
-    "core": "anndata celltypist decoupler distributed faiss-cpu h5py harmonypy igraph illico jsonschema loguru matplotlib"
-    " numba numpy olga pandas pydeseq2 pygments pynndescent pyyaml scanpy scikit-image scikit-learn scipy seaborn"
-    " snakemake statsmodels threadpoolctl",
+    "core": "anndata celltypist decoupler distributed faiss-cpu h5py harmonypy igraph illico jsonschema loguru"
+    " matplotlib numba numpy olga pandas pydeseq2 pygments pynndescent pyyaml scanpy scikit-image scikit-learn scipy"
+    " seaborn snakemake statsmodels threadpoolctl",
     "receptors": "anndata h5py jsonschema matplotlib numpy olga pandas pygments pyyaml scanpy scipy scirpy seaborn"
     " snakemake threadpoolctl",
 }

@@ -4,10 +4,10 @@ from immune_landscape.job import running
 
 with running(snakemake) as log:
     from immune_landscape.cluster_cells import cluster_cells
-    from immune_landscape.device import Devices
+    from immune_landscape.device import devices_of
     from immune_landscape.store import read_stage, read_table, write_stage, write_table
 
-    devices = Devices(**snakemake.params.devices)
+    devices = devices_of(snakemake)
     reduction = read_stage(snakemake.input.reduction, stage="reduce_cells")
     earlier, branch = snakemake.input.get("earlier"), snakemake.wildcards.branch
     labels = read_table(earlier, index="cell") if earlier else None

@@ -3,11 +3,11 @@
 from immune_landscape.job import running
 
 with running(snakemake) as log:
-    from immune_landscape.device import Devices
+    from immune_landscape.device import devices_of
     from immune_landscape.find_doublets import find_doublets
     from immune_landscape.store import read_stage, read_table, write_table
 
-    devices = Devices(**snakemake.params.devices)
+    devices = devices_of(snakemake)
     counts = read_stage(snakemake.input.counts, stage="load_samples")
     quality = read_table(snakemake.input.quality, index="cell")
     kept = counts[quality.loc[counts.obs_names, "keep"].to_numpy(dtype=bool)].copy()

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from immune_landscape.biomarker_rules import MARKER_CLASSES
 from immune_landscape.config_checks import LocationOf
 from immune_landscape.errors import Problem
 from immune_landscape.masking import masked_columns, masked_table
@@ -35,9 +36,6 @@ TOGETHER = (
 """Columns of which one means nothing without the others; the last, what is divided by, may stand by itself."""
 
 AT_MOST = {"n_pos_tumour": "n_viable_tumour", "msi_markers_unstable": "msi_markers_tested"}
-CLASSES = {"mmr": ("pMMR", "dMMR"), "msi": ("MSS", "MSI-L", "MSI-H"), "tmb": ("TMB-L", "TMB-H")}
-"""Marker -> its classes; those of the PD-L1 score follow from its thresholds, and are not checked."""
-
 NOTED = {"cps": "n_pos_tumour", "mmr": "mlh1", "msi": "msi_markers_unstable", "tmb": "n_nonsynonymous"}
 """Marker -> column at which its notes stand."""
 
@@ -138,7 +136,7 @@ def _key_problems(tables: Tables, config: Mapping[str, Any], place_of: LocationO
             hint = did_you_mean(name, [*MARKERS, *properties])
             found.append((("eligibility", name), message + hint, "unknown_column"))
             continue
-        known = CLASSES.get(name) or properties.get(name, {}).get("enum") or ()
+        known = MARKER_CLASSES.get(name) or properties.get(name, {}).get("enum") or ()
         for at, value in enumerate(allowed):
             if known and str(value) not in map(str, known):
                 message = f"{printable(str(value))}, expected one of {listed(known)}"

@@ -14,6 +14,9 @@ HELD_BY = {"pms2": "mlh1", "msh6": "msh2"}
 BETHESDA = 5
 """Markers of the reference panel."""
 
+MARKER_CLASSES = {"mmr": ("pMMR", "dMMR"), "msi": ("MSS", "MSI-L", "MSI-H"), "tmb": ("TMB-L", "TMB-H")}
+"""Marker -> its classes; those of the PD-L1 score follow from its thresholds."""
+
 NOT_EVALUABLE = ""
 
 

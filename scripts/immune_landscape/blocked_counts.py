@@ -262,7 +262,11 @@ def blocked(counts: CellCounts) -> BlockedCounts:
     """
     if isinstance(counts, BlockedCounts):
         return counts
-    return BlockedCounts(counts.obs, counts.var, CountBlocks(sp.csr_matrix(counts.X)))
+    values = sp.csr_matrix(counts.X)
+    if (values.data == 0).any():  # the count store holds none
+        values = values.copy()
+        values.eliminate_zeros()
+    return BlockedCounts(counts.obs, counts.var, CountBlocks(values))
 
 
 def each_part(counts: CellCounts) -> Iterator[AnnData]:

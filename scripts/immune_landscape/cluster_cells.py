@@ -10,8 +10,9 @@ import pandas as pd
 
 from immune_landscape import store
 from immune_landscape.cluster_numbers import earlier_clusters, keep_numbers
-from immune_landscape.device import CPU, Devices
+from immune_landscape.device import CPU, Devices, allowed_threads
 from immune_landscape.errors import InputError
+from immune_landscape.landmarks import choose_landmarks, spread_landmarks
 from immune_landscape.leiden import build_graph, find_communities
 from immune_landscape.stability import (
     JACCARD_COLUMNS,
@@ -41,7 +42,8 @@ class Clustering(NamedTuple):
         Addition with ``obs['cluster']`` (``"0"`` is the largest, unless numbers are those of an earlier run),
         ``obsm['X_umap']``, ``obsp['connectivities']``
         (UMAP's fuzzy graph) and ``uns['clustering']``: ``resolution``, ``by_rule`` (whether the rule chose it),
-        ``stable`` (whether it is within the limits of the rule), ``n_neighbors``, ``exact``.
+        ``stable`` (whether it is within the limits of the rule), ``n_neighbors``, ``exact``,
+        ``landmarks`` (0 where none were used).
     stability
         As `stability.measure_stability` returns, and ``chosen``: whether the clusters are of this resolution.
     jaccard
@@ -71,6 +73,7 @@ def cluster_cells(
     min_jaccard: float,
     min_stable_share: float,
     min_dist: float,
+    landmarks: int,
 ) -> Clustering:
     """Cluster cells on their integrated components, measure how stable the clusters are, and lay the cells out.
 
@@ -104,6 +107,9 @@ def cluster_cells(
         As for `stability.choose_resolution`.
     min_dist
         UMAP's minimum distance.
+    landmarks
+        Cells of which clusters, stability and map are made where there are more (`landmarks.choose_landmarks`); the
+        others take the cluster of their nearest landmarks. 0 for all cells.
 
     Returns
     -------
@@ -125,8 +131,10 @@ def cluster_cells(
         return _one_cluster(reduction)
     points = pd.DataFrame(reduction.obsm["X_integrated"], index=reduction.obs_names)
     cells = find_neighbours(points, n_neighbors, exact_below, seed, devices)
+    some = choose_landmarks(cells.obsm["X"], landmarks, seed) if 0 < landmarks < reduction.n_obs else None
+    core = cells if some is None else find_neighbours(points.iloc[some], n_neighbors, exact_below, seed, devices)
     stability, jaccard = measure_stability(
-        cells.obsp["connectivities"],
+        core.obsp["connectivities"],
         measured,
         seed,
         seeds=seeds,
@@ -136,9 +144,34 @@ def cluster_cells(
     )
     facts = _choice(stability, resolution[branch], {"min_ari": min_ari, "min_stable_share": min_stable_share})
     facts |= {"n_neighbors": min(n_neighbors, reduction.n_obs // 2), "exact": reduction.n_obs <= exact_below}
+    facts["landmarks"] = 0 if some is None else len(some)
     stability["chosen"] = stability["resolution"] == facts["resolution"]
-    found = Clustering(_laid_out(cells, facts, seed, min_dist, devices), stability, jaccard)
+    laid = _laid_out(core, facts, seed, min_dist, devices)
+    found = Clustering(laid, stability, jaccard)
+    if some is not None:
+        found = _spread(found, cells, some, seed)
     return found if earlier is None else _renumbered(found, earlier_clusters(earlier, branch))
+
+
+def _spread(found: Clustering, cells: AnnData, some: np.ndarray, seed: int) -> Clustering:
+    """Give all cells the clusters and places of landmarks; clusters are numbered by the cells that they now have."""
+    core = found.cells
+    given = some, core.obs["cluster"], core.obsm["X_umap"], seed, allowed_threads()
+    spread = spread_landmarks(cells.obsm["X"], *given)
+    sizes = pd.Series(spread.cluster).value_counts(sort=False)
+    order = sorted(sizes.index, key=lambda name: (-sizes[name], int(name)))
+    numbers = {name: str(at) for at, name in enumerate(order)}
+    everything = store.addition(
+        cells.obs_names,
+        obs=pd.DataFrame({"cluster": pd.Series(spread.cluster, dtype=object).map(numbers).to_numpy()}, cells.obs_names),
+        obsm={"X_umap": spread.places},
+        obsp={"connectivities": cells.obsp["connectivities"]},
+        uns=dict(core.uns),
+    )
+    chosen = found.jaccard["resolution"] == core.uns["clustering"]["resolution"]
+    named = found.jaccard["cluster"].astype(str)
+    jaccard = found.jaccard.assign(cluster=named.mask(chosen, named.map(numbers)))
+    return Clustering(everything, found.stability, jaccard)
 
 
 def _renumbered(found: Clustering, earlier: pd.Series) -> Clustering:
@@ -240,7 +273,7 @@ def _one_cluster(reduction: AnnData) -> Clustering:
     import scipy.sparse as sp
 
     count = reduction.n_obs
-    facts = {"resolution": 0.0, "by_rule": False, "stable": False, "n_neighbors": 0, "exact": True}
+    facts = {"resolution": 0.0, "by_rule": False, "stable": False, "n_neighbors": 0, "exact": True, "landmarks": 0}
     added = store.addition(
         reduction.obs_names,
         obs=pd.DataFrame({"cluster": ["0"] * count}, index=reduction.obs_names),

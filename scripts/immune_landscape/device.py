@@ -110,6 +110,23 @@ class Devices:
 CPU = Devices()
 
 
+def devices_of(job: Any) -> Devices:
+    """Return where a rule's steps run.
+
+    Parameters
+    ----------
+    job
+        The object that Snakemake injects into a script: ``params.devices``, and ``resources.scheduler``, which is no
+        parameter so that another address makes nothing run again.
+
+    Returns
+    -------
+    Devices
+        As the config says.
+    """
+    return Devices(**job.params.devices, scheduler=job.resources.get("scheduler", ""))
+
+
 def gpus_of(rule: str, requested: str, of_steps: Mapping[str, str]) -> int:
     """Tell how many GPUs a rule asks the scheduler for.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from immune_landscape.biomarker_rules import cps_classes
+from immune_landscape.biomarker_rules import MARKER_CLASSES, cps_classes
 from immune_landscape.patient_markers import (
     Rules,
     add_eligibility,
@@ -21,7 +21,6 @@ from immune_landscape.patient_outcomes import groupings, texts_of
 from immune_landscape.proportions import exact_share
 
 SUMMARY_COLUMNS = ["marker", "by", "group", "class", "patients", "n", "share", "low", "high", "not_evaluable"]
-CLASSES = {"mmr": ("pMMR", "dMMR"), "msi": ("MSS", "MSI-L", "MSI-H"), "tmb": ("TMB-L", "TMB-H")}
 AGREES = "as_stratum"
 """Row that counts the patients whose score belongs to the stratum that they were randomised in."""
 
@@ -137,7 +136,7 @@ def _counts(marker: str, rows: pd.DataFrame, rules: Rules) -> Iterator[tuple[str
         for bound in rules.cps_thresholds:
             yield f"at_least_{bound:g}", int((rows["value"] >= bound).sum())
         return
-    for named in CLASSES[marker]:
+    for named in MARKER_CLASSES[marker]:
         yield named, int((rows["class"] == named).sum())
 
 

@@ -77,6 +77,29 @@ def nearest(points: np.ndarray, n_neighbors: int, *, exact: bool, seed: int, thr
     return _in_order(points, found, n_neighbors)
 
 
+def nearest_of(points: np.ndarray, queries: np.ndarray, n_neighbors: int, threads: int) -> np.ndarray:
+    """Search the nearest of some points for each of others, among all of them.
+
+    Parameters
+    ----------
+    points
+        float32, shape (points, dimensions).
+    queries
+        float32, shape (queries, dimensions).
+    n_neighbors
+        How many, at most the number of points.
+    threads
+        Threads; the result does not depend on them.
+
+    Returns
+    -------
+    ndarray of int64, shape (queries, n_neighbors)
+        Positions among the points, nearest first.
+    """
+    with _threads(threads):
+        return _all_pairs(np.ascontiguousarray(points)).search(np.ascontiguousarray(queries), n_neighbors)[1]
+
+
 def _of_all(points: np.ndarray, rows: np.ndarray, n_neighbors: int) -> np.ndarray:
     """Return the nearest points of some rows among all."""
     return _all_pairs(points).search(points[rows], n_neighbors)[1]

@@ -7,7 +7,7 @@ only sums are added up over blocks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -133,6 +133,10 @@ def _gene_sums(
     return batch_moments(normal, codes[block.rows], n_batches), sums
 
 
+def _cells_with_genes(block: Block) -> np.ndarray:
+    return np.bincount(block.counts.indices, minlength=block.counts.shape[1])
+
+
 def _chosen_on_gpu(
     blocks: CountBlocks,
     allowed: np.ndarray,
@@ -141,8 +145,8 @@ def _chosen_on_gpu(
     target_sum: float,
     n_top_genes: int,
 ) -> ChosenGenes:
-    normal = _normal_values(blocks, slice(None), devices, target_sum)
-    seen = np.bincount(normal.indices, minlength=normal.shape[1])
+    seen = sum(over_blocks(blocks, _cells_with_genes, scheduler=devices.scheduler))
+    normal = _normal_values(blocks, slice(None), seen, devices, target_sum)
     chosen = devices.step("choose_genes")(normal, allowed & (seen >= MIN_CELLS), batch, n_top_genes)
     return ChosenGenes(chosen, np.asarray(normal.mean(axis=0, dtype=np.float64)).ravel(), seen)
 
@@ -180,7 +184,7 @@ def principal_components(
     """
     columns, mean = np.flatnonzero(genes.chosen), genes.mean[genes.chosen]
     if devices.place("principal_components") == "gpu" or genes.cells[genes.chosen].sum() <= MOST_VALUES:
-        values = _normal_values(blocks, columns, devices, target_sum)
+        values = _normal_values(blocks, columns, genes.cells, devices, target_sum)
         return devices.step("principal_components")(values, width, seed)
     given = columns, target_sum, devices.place("normalise")
     products = np.zeros((len(mean), len(mean)))
@@ -249,15 +253,26 @@ def rank_markers(
     part = (np.maximum(np.cumsum(seen) - 1, 0) // held).astype(int)
     starts, found = np.flatnonzero(np.diff(part, prepend=-1)), []
     for start, end in zip(starts, [*starts[1:], len(seen)], strict=True):
-        normal = _normal_values(blocks, slice(int(start), int(end)), devices, target_sum)
+        normal = _normal_values(blocks, slice(int(start), int(end)), seen, devices, target_sum)
         found.append(devices.step("rank_markers")(normal, groups, n_groups))
     return MarkerRanks(*(np.concatenate(parts, axis=1) for parts in zip(*found, strict=True)))
 
 
 def _normal_values(
-    blocks: CountBlocks, columns: np.ndarray | slice, devices: Devices, target_sum: float
+    blocks: CountBlocks, columns: np.ndarray | slice, seen: np.ndarray, devices: Devices, target_sum: float
 ) -> sp.csr_matrix:
-    """Return the log-normalised values of some genes."""
-    with told("normalise", "cpu, in blocks" if devices.place("normalise") == "cpu" else "gpu, in blocks"):
-        given = columns, target_sum, devices.place("normalise")
-        return sp.vstack(list(over_blocks(blocks, normal_columns, *given, scheduler=devices.scheduler)), format="csr")
+    """Return the log-normalised values of some genes, put in their place block by block: parts to stack would be twice.
+
+    `seen` tells how many values there are: cells in which each gene is seen.
+    """
+    stored, rows = int(seen[columns].sum()), blocks.shape[0]
+    data, indices = np.empty(stored, dtype=np.float32), np.empty(stored, dtype=np.int32)
+    bounds: Any = np.zeros(rows + 1, dtype=np.int32 if stored <= np.iinfo(np.int32).max else np.int64)
+    place, at, row = devices.place("normalise"), 0, 0
+    with told("normalise", f"{place}, in blocks"):
+        given = columns, target_sum, place
+        for part in over_blocks(blocks, normal_columns, *given, scheduler=devices.scheduler):
+            end, last = at + part.nnz, row + part.shape[0]
+            data[at:end], indices[at:end], bounds[row + 1 : last + 1] = part.data, part.indices, part.indptr[1:] + at
+            at, row = end, last
+    return sp.csr_matrix((data, indices, bounds), shape=(rows, len(seen[columns])))

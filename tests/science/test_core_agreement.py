@@ -11,6 +11,7 @@ from planted_cells import plant_cells
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 
 from immune_landscape import steps_cpu
+from immune_landscape.landmarks import choose_landmarks, spread_landmarks
 
 CELLS = {False: 3_000, True: 12_000}
 GENES, WIDTH, NEIGHBOURS, RESOLUTION = 500, 20, 15, 0.5
@@ -113,3 +114,19 @@ def test_markers_are_the_same(plain, fast, science):
         assert set(ours.sort_values(ascending=False).index[:50]) == set(theirs.index[:50])
     what = "largest difference of tie-corrected z, fast against scanpy"
     science.row("core_marker_z", what, furthest, 0.0, 1e-4, plain.n_vars * len(names))
+
+
+def test_landmarks_find_the_clusters_of_all_cells(planted, fast, science):
+    points = steps_cpu.integrate(fast["components"], planted.cells.obs["sample"].to_numpy().astype(str), 2.0, 0)
+    some = choose_landmarks(points, len(points) // 5, 0)
+    graph = steps_cpu.fuzzy_graph(steps_cpu.nearest_neighbours(points[some], NEIGHBOURS, exact=True, seed=0))
+    cluster = pd.Series(steps_cpu.communities(graph, RESOLUTION, 0).astype(str))
+    spread = spread_landmarks(points, some, cluster, np.zeros((len(some), 2), dtype=np.float32), 0, 1)
+    truth = planted.cells.obs["type"]
+    theirs, ours = (adjusted_rand_score(truth, found) for found in (fast["clusters"], spread.cluster))
+    what = "ARI to planted types of clusters of a fifth of the cells, spread to all, less that of clusters of all cells"
+    science.row("core_landmarks_ari", what, ours - theirs, -0.05, 0.3, len(truth))
+    what = "ARI between clusters of landmarks, spread to all cells, and clusters of all cells"
+    science.row(
+        "core_landmarks_agreement", what, adjusted_rand_score(fast["clusters"], spread.cluster), 0.8, 1, len(truth)
+    )

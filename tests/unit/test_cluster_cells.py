@@ -157,3 +157,27 @@ def test_a_resolution_is_a_number_or_auto(value, words, tmp_path):
     (problem,) = examine_cohort(write_cohort(tmp_path, yaml=yaml))[1]
     assert problem.column == "cluster_cells.resolution.nk"
     assert words in problem.message
+
+
+def test_landmarks_stand_for_all_cells(planted, tmp_path):
+    reduction, truth = planted
+    found = cluster_cells(reduction, "t", 0, **(SETTINGS | {"landmarks": 120, "resolution": {"t": 0.5}}))
+    facts = found.cells.uns["clustering"]
+    assert facts["landmarks"] > 90
+    assert facts["landmarks"] <= 120
+    assert adjusted_rand_score(truth, found.cells.obs["cluster"]) > 0.95
+    assert found.cells.obsp["connectivities"].shape == (240, 240)
+    assert np.isfinite(found.cells.obsm["X_umap"]).all()
+    sizes = found.cells.obs["cluster"].value_counts()
+    assert sizes.index.tolist() == [str(at) for at in range(len(sizes))]
+    chosen = found.jaccard[found.jaccard["resolution"] == facts["resolution"]]
+    assert set(chosen["cluster"].astype(str)) == set(sizes.index)
+    assert chosen["cells"].sum() == facts["landmarks"]
+    store.write_stage(found.cells, tmp_path / "t.h5ad", stage="cluster_cells")
+
+
+def test_more_landmarks_than_cells_are_all_cells(planted):
+    reduction, _ = planted
+    all_cells, none = (cluster_cells(reduction, "all", 0, **(SETTINGS | {"landmarks": at})) for at in (5_000, 0))
+    assert all_cells.cells.uns["clustering"]["landmarks"] == 0
+    assert all_cells.cells.obs.equals(none.cells.obs)
