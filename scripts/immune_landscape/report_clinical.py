@@ -175,7 +175,7 @@ def _markers(classes: pd.DataFrame | None, conflicts: pd.DataFrame | None) -> li
     everybody = classes[(classes["by"] == EVERYBODY) & (classes["class"] != AGREES)]
     for marker, own in everybody.groupby("marker", sort=False):
         told = ", ".join(
-            f"{named.replace('_', ' ')} {count}" for named, count in zip(own["class"], own["patients"], strict=True)
+            f"{count} {named.replace('_', ' ')}" for named, count in zip(own["class"], own["patients"], strict=True)
         )
         n, unread = int(own["n"].iloc[0]), int(own["not_evaluable"].iloc[0])
         lines.append(f"{MARKER_NAMES[str(marker)]}: {told} of {counted(n, 'patient')}; {unread} not evaluable.")

@@ -172,7 +172,7 @@ def _flow(tables: Tables, study: Mapping[str, Any]) -> Html:
         return tag("p", "The design table has no sample.")
     patients = design.drop_duplicates("patient")
     response = patients["response"].fillna("").astype(str)
-    facts = {"patients": f"{len(patients):,}"}
+    facts = {"patients with samples": f"{len(patients):,}"}
     if "evaluable" in patients:
         facts["marked evaluable"] = f"{(patients['evaluable'] == 'yes').sum():,}"
     for group in ("responder", "non_responder"):

@@ -77,6 +77,6 @@ def test_biomarkers_are_lines_with_their_classes_and_conflicts():
     tables = measure_biomarkers(patients_of(3), sheet_of(*rows), study, **SETTINGS)
     given = {"marker_classes": tables["summary"], "marker_conflicts": tables["conflicts"]}
     text = clinical_section(given, STUDY)
-    assert "PD-L1 combined positive score: below 1 0, at least 1 2, at least 5 0, at least 10 0 of 2 patients" in text
+    assert "PD-L1 combined positive score: 0 below 1, 2 at least 1, 0 at least 5, 0 at least 10 of 2 patients" in text
     assert "1 not evaluable" in text
     assert "Sources disagree on a biomarker of 1 patient" in text
