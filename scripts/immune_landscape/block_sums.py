@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from immune_landscape.block_work import over_blocks
 from immune_landscape.blocked_counts import blocked, stacked
 from immune_landscape.count_blocks import Block, CountBlocks
-from immune_landscape.device import Device, untold_step
+from immune_landscape.device import Device, step
 from immune_landscape.gene_dispersion import batch_moments
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def normal_columns(
     csr_matrix of float32, shape (rows of the block, genes)
         Values.
     """
-    return untold_step("normalise", device)(block.counts, target_sum)[:, columns]
+    return step("normalise", device, quiet=True)(block.counts, target_sum)[:, columns]
 
 
 def count_molecules(counts: CellCounts) -> np.ndarray:
@@ -143,7 +143,7 @@ def sum_normal(counts: CellCounts, groups: np.ndarray, n_groups: int, target_sum
 def _normal_sums(block: Block, groups: np.ndarray, n_groups: int, target_sum: float) -> np.ndarray:
     own = groups[block.rows]
     member = sp.csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), shape=(n_groups, len(own)))
-    return (member @ untold_step("normalise", "cpu")(block.counts, target_sum)).toarray()
+    return (member @ step("normalise", "cpu", quiet=True)(block.counts, target_sum)).toarray()
 
 
 def moments_of_groups(
@@ -171,7 +171,7 @@ def moments_of_groups(
 
 
 def _moments(block: Block, groups: np.ndarray, n_groups: int, target_sum: float) -> np.ndarray:
-    return batch_moments(untold_step("normalise", "cpu")(block.counts, target_sum), groups[block.rows], n_groups)
+    return batch_moments(step("normalise", "cpu", quiet=True)(block.counts, target_sum), groups[block.rows], n_groups)
 
 
 def _of_groups(counts: CellCounts, groups: np.ndarray) -> CountBlocks:

@@ -197,7 +197,7 @@ def gpu_problem() -> str:
     return "" if count else "no GPU is there"
 
 
-def step(name: str, device: Device) -> Callable[..., Any]:
+def step(name: str, device: Device, *, quiet: bool = False) -> Callable[..., Any]:
     """Return the function of a step on a device; a call tells the log where it ran and how long.
 
     Parameters
@@ -206,37 +206,8 @@ def step(name: str, device: Device) -> Callable[..., Any]:
         One of `STEPS`.
     device
         ``cpu`` or ``gpu``.
-
-    Returns
-    -------
-    callable
-        The function of that name in `steps_cpu` or `steps_gpu`.
-
-    Raises
-    ------
-    KeyError
-        When there is no such step.
-    """
-    function = untold_step(name, device)
-
-    @wraps(function)
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        """Call the step, and log device and seconds."""
-        with told(name, device):
-            return function(*args, **kwargs)
-
-    return timed
-
-
-def untold_step(name: str, device: Device) -> Callable[..., Any]:
-    """Return the function of a step on a device, for one block of many: calls tell nothing to the log.
-
-    Parameters
-    ----------
-    name
-        One of `STEPS`.
-    device
-        ``cpu`` or ``gpu``.
+    quiet
+        Leave the log alone: for one block of many.
 
     Returns
     -------
@@ -250,7 +221,17 @@ def untold_step(name: str, device: Device) -> Callable[..., Any]:
     """
     if name not in STEPS:
         raise KeyError(name)
-    return getattr(_steps_of(device), name)
+    function = getattr(_steps_of(device), name)
+    if quiet:
+        return function
+
+    @wraps(function)
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        """Call the step, and log device and seconds."""
+        with told(name, device):
+            return function(*args, **kwargs)
+
+    return timed
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from immune_landscape.block_sums import normal_columns
 from immune_landscape.block_work import over_blocks
 from immune_landscape.count_blocks import ALIGNED, Block, CountBlocks
-from immune_landscape.device import Device, Devices, told, untold_step
+from immune_landscape.device import Device, Devices, step, told
 from immune_landscape.gene_dispersion import batch_moments, chosen_in_batches, measure_dispersion, most_dispersed
 from immune_landscape.leading_pairs import leading_pairs
 from immune_landscape.step_results import Components, MarkerRanks
@@ -70,7 +70,7 @@ def cell_metrics(blocks: CountBlocks, groups: Mapping[str, np.ndarray], devices:
 
 
 def _metrics(block: Block, groups: Mapping[str, np.ndarray], device: Device) -> dict[str, np.ndarray]:
-    return untold_step("cell_metrics", device)(block.counts, groups)
+    return step("cell_metrics", device, quiet=True)(block.counts, groups)
 
 
 def choose_genes(
@@ -128,7 +128,7 @@ def _gene_sums(
     block: Block, codes: np.ndarray, n_batches: int, target_sum: float, device: Device
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return a block's moments by batch, and its sums of log-normalised values."""
-    normal = untold_step("normalise", device)(block.counts, target_sum)
+    normal = step("normalise", device, quiet=True)(block.counts, target_sum)
     sums = np.bincount(normal.indices, weights=normal.data, minlength=normal.shape[1])
     return batch_moments(normal, codes[block.rows], n_batches), sums
 
