@@ -173,8 +173,8 @@ rule rank_markers:
         "<logs>/rank_markers.log",
     benchmark:
         "<benchmarks>/rank_markers.tsv"
-    retries: 2
     priority: LONG
+    retries: 2
     conda:
         "../../envs/core.yaml"
     threads: 4
