@@ -18,7 +18,7 @@ def benchmarks(monkeypatch):
     """Make the scripts of the benchmarks importable."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("time_core", "show_core", "step_meter", "simulate_counts", "brisc_recipe"):
+    for name in ("time_core", "time_workflow", "show_core", "step_meter", "simulate_counts", "brisc_recipe"):
         sys.modules.pop(name, None)
 
 
@@ -128,3 +128,18 @@ def test_the_readme_has_the_numbers_of_the_results(benchmarks):
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_table(text, read_results(RESULTS)) == text
+
+
+def test_overhead_is_what_a_run_takes_above_its_jobs(benchmarks, tmp_path):
+    from time_workflow import copied_demo, summary_of
+
+    header = "s\th:m:s\tmax_rss\tcpu_time\n"
+    (tmp_path / "draw_values").mkdir()
+    for name, seconds in (("draw_values/a", 10), ("draw_values/b", 20), ("merge_samples", 30)):
+        (tmp_path / f"{name}.tsv").write_text(f"{header}{seconds}\t0:00:10\t{seconds}.5\t{seconds / 2}\n")
+    found = summary_of(tmp_path, wall=45.0, cores=2)
+    assert found["rules"]["draw_values"] == {"jobs": 2, "wall": 30.0, "cpu": 15.0, "peak_mib": 20.5}
+    assert (found["jobs"], found["wall_of_jobs"], found["cpu_of_jobs"]) == (3, 60.0, 30.0)
+    assert found["overhead"] == pytest.approx(0.5)
+    folder = copied_demo(tmp_path / "large", 38_000)
+    assert "cells_per_sample: 1000\n" in (folder / "cohort.yaml").read_text(encoding="utf-8")
