@@ -132,9 +132,10 @@ def normalise(counts: sp.csr_matrix, target_sum: float) -> sp.csr_matrix:
     values = np.empty(counts.nnz, dtype=np.float32)
     for rows, block in blocks(counts):
         total = block.astype(cp.float64) @ cp.ones(block.shape[1])
-        factor = target_sum / cp.where(total > 0, total, 1.0)
+        # In single precision, as on the CPU: what that rounds to equal values, ranks must find equal here too.
+        divisor = cp.where(total > 0, total, target_sum).astype(cp.float32) / cp.float32(target_sum)
         part = slice(counts.indptr[rows.start], counts.indptr[rows.stop])
-        values[part] = cp.asnumpy(cp.log1p(block.data * factor[rows_of(block)])).astype(np.float32)
+        values[part] = cp.asnumpy(cp.log1p(block.data.astype(cp.float32) / divisor[rows_of(block)]))
     return sp.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
