@@ -61,4 +61,4 @@ def test_a_masked_trial_tells_biomarkers_of_all_patients(masked_runs):
     assert table.loc[table["eligibility"] == "outside", "patient"].tolist() == ["P05"]
     assert "not_eligible" in set(run.table("check_inputs/notes.tsv")["kind"])
     page = (run.results / "report_cohort" / "summary.html").read_text(encoding="utf-8")
-    assert "Mismatch repair: pMMR 15, dMMR 1 of 16 patients; 0 not evaluable." in page
+    assert "Mismatch repair: 15 pMMR, 1 dMMR of 16 patients; 0 not evaluable." in page
