@@ -8,11 +8,11 @@ with running(snakemake) as log:
     from immune_landscape.store import read_stage, write_table
 
     receptors = read_stage(snakemake.input.receptors, stage="load_receptors")
-    clonotypes, chain_qc = define_clonotypes(receptors, **snakemake.params.settings)
+    chains = read_chains(receptors)
+    clonotypes, chain_qc = define_clonotypes(receptors, chains, **snakemake.params.settings)
     log.info("%s", definition_text(snakemake.params.settings))
     log.info("%d of %d barcodes have a usable TCR", clonotypes["has_receptor"].sum(), len(clonotypes))
     write_table(clonotypes.reset_index(), snakemake.output.clonotypes)
-    chains = read_chains(receptors).reset_index()
-    write_table(chains, snakemake.output.chains, chains.columns.drop("is_tcr"))
+    write_table(chains.reset_index(), snakemake.output.chains, ["cell", *chains.columns.drop("is_tcr")])
     write_table(chain_qc, snakemake.output.chain_qc)
     write_table(find_shared_clonotypes(clonotypes), snakemake.output.shared)

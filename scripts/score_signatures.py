@@ -8,8 +8,7 @@ with running(snakemake) as log:
     from immune_landscape.score_signatures import score_signatures
     from immune_landscape.store import read_stage, read_table, write_stage, write_table
 
-    counts = open_counts(snakemake.input.counts)
-    labels = read_table(snakemake.input.labels, index="cell")
+    counts, labels = open_counts(snakemake.input.counts), read_table(snakemake.input.labels, index="cell")
     reduced = [read_stage(path, stage="reduce_cells") for path in snakemake.input.reductions]
     variable = {name: list(each.uns["reduction"]["genes"]) for name, each in zip(BRANCHES, reduced, strict=True)}
     tables, profiles = score_signatures(counts, labels, variable, **snakemake.params.settings)

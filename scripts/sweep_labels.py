@@ -7,13 +7,12 @@ with running(snakemake) as log:
     from immune_landscape.store import batch_of, read_stage, read_table, write_table
     from immune_landscape.sweep_labels import BranchData, sweep_labels
 
-    given, study, branches = snakemake.input, snakemake.params.study, {}
-    design = read_table(given.design)
+    given, study = snakemake.input, snakemake.params.study
+    design, branches = read_table(given.design), {}
     for name, reduction, clusters in zip(study["branches"], given.reductions, given.clusters, strict=True):
         counts = open_branch(given.counts, given.lineages, name)
         parts = read_stage(reduction, stage="reduce_cells"), read_stage(clusters, stage="cluster_cells")
         branches[name] = BranchData(counts, *parts, batch_of(counts, design, study["batch_key"]))
-    tables = read_table(given.cells, index="cell"), design, read_table(given.contrasts), study, snakemake.params.seed
-    tables = sweep_labels(branches, *tables, **snakemake.params.settings)
-    for name in tables:
-        write_table(tables[name], snakemake.output[name])
+    facts = read_table(given.cells, index="cell"), design, read_table(given.contrasts), study, snakemake.params.seed
+    for name, table in sweep_labels(branches, *facts, **snakemake.params.settings).items():
+        write_table(table, snakemake.output[name])

@@ -70,8 +70,8 @@ def fuzzy_graph(neighbours):
 
     cells, width = neighbours.indices.shape
     given = {"knn_indices": neighbours.indices, "knn_dists": neighbours.distances.astype(np.float32)}
-    placeholder, rng = sp.coo_matrix((cells, 1)), np.random.RandomState(0)
-    return fuzzy_simplicial_set(placeholder, width, rng, "euclidean", **given)[0].tocsr()
+    no_points, rng = sp.coo_matrix((cells, 1)), np.random.RandomState(0)
+    return fuzzy_simplicial_set(no_points, width, rng, "euclidean", **given)[0].tocsr()
 
 
 def communities(graph, resolution, seed):

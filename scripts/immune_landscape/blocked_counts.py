@@ -128,10 +128,8 @@ def open_counts(path: str | Path, *, stage: str = "merge_samples") -> BlockedCou
 
     Raises
     ------
-    IntegrityError
-        When the file differs from its checksum.
-    ContractError
-        When it does not hold what the stage promises.
+    IntegrityError, ContractError
+        As `store.read_stage` does.
     """
     import anndata
 
@@ -188,7 +186,7 @@ def open_branch(path: str | Path, lineages: str | Path | None, branch: str) -> B
     return counts.kept((table["branch"] == branch).to_numpy())
 
 
-def write_counts(counts: BlockedCounts, path: str | Path, **slots: Any) -> None:
+def write_counts(counts: BlockedCounts, path: str | Path) -> None:
     """Write counts block by block, as `store.write_stage` writes them from memory.
 
     Parameters
@@ -197,10 +195,8 @@ def write_counts(counts: BlockedCounts, path: str | Path, **slots: Any) -> None:
         Cells x genes, raw counts.
     path
         Target; ``<path>.sha256`` is written too.
-    **slots
-        What to write as ``obsm``, ``obsp`` and ``uns``; dictionaries.
     """
-    write_file(counts, path, **slots)
+    write_file(counts, path)
     write_checksum(path)
 
 

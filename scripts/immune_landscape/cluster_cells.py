@@ -168,22 +168,24 @@ def _spread(found: Clustering, cells: AnnData, some: np.ndarray, seed: int) -> C
         obsp={"connectivities": cells.obsp["connectivities"]},
         uns=dict(core.uns),
     )
-    chosen = found.jaccard["resolution"] == core.uns["clustering"]["resolution"]
-    named = found.jaccard["cluster"].astype(str)
-    jaccard = found.jaccard.assign(cluster=named.mask(chosen, named.map(numbers)))
-    return Clustering(everything, found.stability, jaccard)
+    return Clustering(everything, found.stability, _renamed(found, numbers))
 
 
 def _renumbered(found: Clustering, earlier: pd.Series) -> Clustering:
     """Give the clusters, and their rows of the chosen resolution, the numbers that they had."""
     if earlier.empty:
         return found
-    cells, jaccard = found.cells, found.jaccard
+    cells = found.cells
     numbers = keep_numbers(cells.obs["cluster"].astype(str), earlier)
     cells.obs["cluster"] = cells.obs["cluster"].astype(str).map(numbers).astype(object)
-    chosen = jaccard["resolution"] == cells.uns["clustering"]["resolution"]
-    named = jaccard["cluster"].astype(str)
-    return found._replace(jaccard=jaccard.assign(cluster=named.mask(chosen, named.map(numbers))))
+    return found._replace(jaccard=_renamed(found, numbers))
+
+
+def _renamed(found: Clustering, numbers: Mapping[str, str]) -> pd.DataFrame:
+    """Return the table of Jaccard indices with other numbers for the clusters of the chosen resolution."""
+    chosen = found.jaccard["resolution"] == found.cells.uns["clustering"]["resolution"]
+    named = found.jaccard["cluster"].astype(str)
+    return found.jaccard.assign(cluster=named.mask(chosen, named.map(numbers)))
 
 
 def _resolutions(branch: str, resolution: float | str, grid: Sequence[float]) -> list[float]:

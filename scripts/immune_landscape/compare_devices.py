@@ -70,7 +70,9 @@ def compare_devices(
     """
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.choice(counts.n_obs, min(cells, counts.n_obs), replace=False))
-    part = blocked(counts).kept(np.isin(np.arange(counts.n_obs), rows)).to_memory()
+    chosen = np.zeros(counts.n_obs, dtype=bool)
+    chosen[rows] = True
+    part = blocked(counts).kept(chosen).to_memory()
     facts = _facts(study, len(rows))
     given = part.X.astype(np.float32), batch.loc[part.obs_names].to_numpy(dtype=str), seed
     here, there = (run_core(*given, run.step, facts) for run in (CPU, devices))

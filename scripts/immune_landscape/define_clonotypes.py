@@ -25,6 +25,7 @@ _CHAIN_COLUMNS = (*chain_columns("vj"), *chain_columns("vdj"))
 
 def define_clonotypes(
     receptors: AnnData,
+    chains: pd.DataFrame | None = None,
     *,
     receptor_arms: str,
     dual_ir: str,
@@ -41,6 +42,8 @@ def define_clonotypes(
     receptors
         Cells without genes: AIRR chains in ``obsm["airr"]``; ``obs`` holds ``sample``, ``patient`` and
         ``visit``; ``obs_names`` are ``<sample>:<barcode>``. Left unchanged.
+    chains
+        What `receptor_chains.read_chains` returns for them, where it is known.
     receptor_arms
         Arms that must be identical: ``all`` (VJ and VDJ), ``any``, ``VJ`` or ``VDJ``.
     dual_ir
@@ -77,9 +80,8 @@ def define_clonotypes(
     Chains and categories are scirpy's (Sturm 2020, doi:10.1093/bioinformatics/btaa611), and so is the partition into
     clonotypes, which `clonotype_groups.group_receptors` finds in less time.
     """
-    chains = read_chains(receptors)
     table = assign_clonotypes(
-        chains,
+        read_chains(receptors) if chains is None else chains,
         receptor_arms=receptor_arms,
         dual_ir=dual_ir,
         sequence=sequence,

@@ -320,8 +320,8 @@ def fuzzy_graph(neighbours: Neighbours) -> sp.csr_matrix:
 
     cells, width = neighbours.indices.shape
     near, apart = cp.asarray(neighbours.indices, dtype=cp.int64), cp.asarray(neighbours.distances)
-    placeholder = cp.zeros((cells, 1), dtype=cp.float32)
-    found = fuzzy_simplicial_set(placeholder, width, 0, knn_indices=near, knn_dists=apart)
+    no_points = cp.zeros((cells, 1), dtype=cp.float32)
+    found = fuzzy_simplicial_set(no_points, width, 0, knn_indices=near, knn_dists=apart)
     graph = sp.csr_matrix(to_host(found), dtype=np.float32)
     graph.setdiag(0)
     graph.eliminate_zeros()

@@ -13,8 +13,8 @@ from immune_landscape.hazards import (
     interaction_p,
     partial_likelihood,
     proportionality,
-    risk_sets,
 )
+from immune_landscape.risk_sets import risk_sets
 
 
 def made(seed, count=40, strata=1):

@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from immune_landscape.hazards import partial_likelihood, risk_sets
+from immune_landscape.hazards import partial_likelihood
+from immune_landscape.risk_sets import risk_sets
 from immune_landscape.score_tests import permute_markers, risk_weights
 from immune_landscape.survival import log_rank
 
