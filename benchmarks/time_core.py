@@ -1,14 +1,16 @@
 """Time the heavy steps of this project against the plain scanpy recipe and against brisc, on the same counts.
 
-python benchmarks/time_core.py benchmarks/results 20000 100000
+python benchmarks/time_core.py benchmarks/results 20000 100000 [--ways core brisc]
 
 Each way runs in a process of its own, ours and brisc before and after the plain recipe, so that a machine that slows
 down slows all of them. Totals are from reading the file to the last written byte, start of libraries included; that of
 the plain recipe holds the default ranking of markers, and a second one that corrected for ties, which is what ours
-computes. Where the plain recipe would not fit into memory, it is left out and the file says so. brisc is installed
-into `.venv-brisc` on the first run; where it cannot be had, its column says why.
+computes. A way that would not fit into memory, or that `--ways` does not name, is left out and the file says so; this
+project alone runs once. brisc is installed into `.venv-brisc` on the first run; where it cannot be had, its column says
+why.
 """
 
+import argparse
 import json
 import math
 import os
@@ -26,29 +28,36 @@ import h5py
 HERE = Path(__file__).resolve().parent
 ORDER = ("core", "brisc", "plain", "brisc", "core")
 BRISC, BRISC_VENV = "brisc==0.2.3", HERE.parent / ".venv-brisc"
-PLAIN_MULTIPLE = 4.5
-"""Memory that the plain recipe takes, in multiples of the stored counts; 4.1 was seen at 100,000 cells."""
+MULTIPLES = {"plain": 4.5, "brisc": 2.3}
+"""Memory that a way takes, in multiples of the stored counts; 4.1 and 2.1 were seen at 100,000 cells."""
 TIED, DEFAULT = "markers_ties", "markers"
 GIB = 1024**3
 
 Rows = list[dict[str, Any]]
 
 
-def main(folder: Path, sizes: Sequence[int]) -> None:
-    """Time all ways at each size, the smallest first, and write one file a size."""
-    pythons = {"core": sys.executable, "plain": sys.executable} | brisc_python()
+def main(folder: Path, sizes: Sequence[int], ways: Sequence[str]) -> None:
+    """Time the ways at each size, the smallest first, and write one file a size."""
     for cells in sorted(sizes):
         with tempfile.TemporaryDirectory() as name:
             counts = Path(name) / "counts.h5ad"
             subprocess.run([sys.executable, HERE / "simulate_counts.py", str(cells), counts], check=True)
-            facts = shape_of(counts)
-            runs, skipped = run_ways(counts, facts["matrix_gib"], pythons)
-        found = {"cells": cells, **facts, **summarise(runs), **exponents(folder, cells, runs), "skipped": skipped}
-        command = f"python benchmarks/time_core.py benchmarks/results {cells}"
-        found |= {"machine": machine(), "command": command}
-        target = folder / f"core_{short(cells)}.json"
-        target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(target, {key: value for key, value in found.items() if isinstance(value, float)}, flush=True)
+            time_size(folder, cells, counts, ways)
+
+
+def time_size(folder: Path, cells: int, counts: Path, ways: Sequence[str]) -> None:
+    """Time the ways on simulated counts and write what was found."""
+    facts = shape_of(counts)
+    pythons = {"core": sys.executable, "plain": sys.executable} | (brisc_python() if "brisc" in ways else {})
+    skipped = left_out(ways, facts["matrix_gib"], pythons)
+    runs, failed = run_ways(counts, pythons, [way for way in ORDER if way not in skipped])
+    found = {"cells": cells, **facts, **summarise(runs), **exponents(folder, cells, runs), "skipped": skipped | failed}
+    command = f"python benchmarks/time_core.py benchmarks/results {cells}"
+    asked = "" if set(ways) == set(ORDER) else " ".join((" --ways", *ways))
+    found |= {"machine": machine(), "command": command + asked}
+    target = folder / f"core_{short(cells)}.json"
+    target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(target, {key: value for key, value in found.items() if isinstance(value, float)}, flush=True)
 
 
 def short(cells: int) -> str:
@@ -74,20 +83,31 @@ def shape_of(counts: Path) -> dict[str, Any]:
     return {"genes": genes, "nonzero": nonzero, "matrix_gib": round(held / GIB, 2)}
 
 
-def run_ways(counts: Path, matrix_gib: float, pythons: dict[str, str]) -> tuple[dict[str, list[Rows]], dict[str, str]]:
-    """Run the ways in their order; return the steps of each run, and why a way was left out."""
+def left_out(ways: Sequence[str], matrix_gib: float, pythons: dict[str, str]) -> dict[str, str]:
+    """Return why a way cannot be run, or was not asked for."""
+    skipped = {way: "not asked for" for way in ORDER if way not in ways}
+    if "brisc" in ways and "brisc" not in pythons:
+        skipped["brisc"] = f"{BRISC} could not be installed"
+    for way, multiple in MULTIPLES.items():
+        if way not in skipped and (needed := multiple * matrix_gib) > memory_gib():
+            skipped[way] = f"needs about {needed:.0f} GiB of memory, {memory_gib():.0f} are there"
+    return skipped
+
+
+def run_ways(
+    counts: Path, pythons: dict[str, str], order: Sequence[str]
+) -> tuple[dict[str, list[Rows]], dict[str, str]]:
+    """Run the ways in their order; return the steps of each run, and why a way failed."""
     runs: dict[str, list[Rows]] = {}
-    skipped = {} if "brisc" in pythons else {"brisc": f"{BRISC} could not be installed"}
-    if (needed := PLAIN_MULTIPLE * matrix_gib) > memory_gib():
-        skipped["plain"] = f"needs about {needed:.0f} GiB of memory, {memory_gib():.0f} are there"
-    for way in ORDER:
-        if way not in skipped:
+    failed: dict[str, str] = {}
+    for way in order if len(set(order)) > 1 else order[:1]:
+        if way not in failed:
             try:
                 runs.setdefault(way, []).append(run_way(way, counts, pythons[way]))
             except subprocess.CalledProcessError as error:
-                skipped[way] = f"ended with code {error.returncode}"
+                failed[way] = f"ended with code {error.returncode}"
                 runs.pop(way, None)
-    return runs, skipped
+    return runs, failed
 
 
 def run_way(way: str, counts: Path, python: str) -> Rows:
@@ -151,17 +171,14 @@ def walls(runs: Iterable[Rows]) -> list[float]:
 
 
 def exponents(folder: Path, cells: int, runs: dict[str, list[Rows]]) -> dict[str, Any]:
-    """Return how time grows from the next smaller size that was measured: 1 is in proportion to the cells."""
-    smaller = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("core_*.json")]
-    smaller = [found for found in smaller if found["cells"] < cells]
-    if not smaller:
-        return {}
-    before = max(smaller, key=cells_of)
+    """Return how time grows from each smaller size that was measured, and from the next one: 1 is as the cells do."""
+    measured = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("core_*.json")]
     now = {way: total(step_means(found))["wall"] for way, found in runs.items()}
-    shared = [way for way in now if way in before["totals"]]
-    times = {way: math.log(now[way] / before["totals"][way]["wall"]) for way in shared}
-    grown = {way: round(time / math.log(cells / before["cells"]), 3) for way, time in times.items()}
-    return {"scaling_exponent": grown.get("core"), "scaling": {"from_cells": before["cells"], **grown}}
+    grown = {}
+    for before in sorted((found for found in measured if found["cells"] < cells), key=cells_of):
+        times = {way: math.log(now[way] / before["totals"][way]["wall"]) for way in now if way in before["totals"]}
+        grown[before["cells"]] = {way: round(t / math.log(cells / before["cells"]), 3) for way, t in times.items()}
+    return {"scaling_exponent": grown[max(grown)].get("core"), "scaling_from": grown} if grown else {}
 
 
 def cells_of(found: dict[str, Any]) -> int:
@@ -191,4 +208,9 @@ def machine() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [int(each) for each in sys.argv[2:]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("cells", type=int, nargs="+")
+    parser.add_argument("--ways", nargs="+", choices=sorted(set(ORDER)), default=sorted(set(ORDER)))
+    asked = parser.parse_args()
+    main(asked.folder, asked.cells, asked.ways)

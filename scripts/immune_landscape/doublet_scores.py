@@ -24,7 +24,10 @@ MIN_CELLS = 3
 RATIO = 2
 """Simulated doublets per cell."""
 
-EXACT_BELOW = 60_000
+SCORED_DOUBLETS = 20_000
+"""Simulated doublets that get a score of their own: enough for the histogram in which the cut-off is looked for."""
+
+EXACT_BELOW = 30_000
 """Cells and doublets up to which all pairs are looked at."""
 
 
@@ -107,12 +110,13 @@ def _simulate(cells: np.ndarray, totals: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _likelihood(cells: np.ndarray, doublets: np.ndarray, rate: float, seed: int) -> np.ndarray:
-    """Return the score of each cell and of each simulated doublet, by the doublets among its neighbours."""
+    """Return the score of each cell and of the first simulated doublets, by the doublets among its neighbours."""
     points = np.ascontiguousarray(np.vstack([cells, doublets]))
     wanted = min(round(round(0.5 * np.sqrt(len(cells))) * (1 + RATIO)), len(points))
-    near, _ = search(points, wanted, exact=len(points) <= EXACT_BELOW, seed=seed)
+    scored = min(len(points), len(cells) + SCORED_DOUBLETS)
+    near, _ = search(points, wanted, exact=len(points) <= EXACT_BELOW, seed=seed, queries=points[:scored])
     doubled = (near >= len(cells)).sum(axis=1)
     # A simulated doublet is no neighbour of its own.
-    doubled[len(cells) :] -= (near[len(cells) :] == np.arange(len(cells), len(points))[:, None]).any(axis=1)
+    doubled[len(cells) :] -= (near[len(cells) :] == np.arange(len(cells), scored)[:, None]).any(axis=1)
     share = (doubled + 1) / (wanted + 2)
     return share * rate / RATIO / (1 - rate - share * (1 - rate - rate / RATIO))

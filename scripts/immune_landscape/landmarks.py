@@ -111,10 +111,12 @@ def spread_landmarks(
     Spread
         Landmarks keep their own cluster and place.
     """
-    from immune_landscape.neighbour_search import nearest_of
+    from immune_landscape.neighbour_search import search
 
     names, codes = np.unique(cluster.to_numpy(dtype=str), return_inverse=True)
-    near = nearest_of(points[landmarks], points, min(VOTERS, len(landmarks)), threads)
+    held = np.ascontiguousarray(points[landmarks])
+    voters = min(VOTERS, len(landmarks))
+    near, _ = search(held, voters, exact=True, seed=0, threads=threads, queries=np.ascontiguousarray(points))
     votes = codes[near]
     winner = _most_voted(votes, len(names))
     winner[landmarks] = codes

@@ -20,7 +20,15 @@ LISTS_PER_ROOT, PROBES = 2, 32
 """Centres per root of the number of points, and how many of them a search looks into: recall above 0.95 of 15."""
 
 
-def search(points: np.ndarray, n_neighbors: int, *, exact: bool, seed: int, threads: int = 1) -> tuple:
+def search(
+    points: np.ndarray,
+    n_neighbors: int,
+    *,
+    exact: bool,
+    seed: int,
+    threads: int = 1,
+    queries: np.ndarray | None = None,
+) -> tuple:
     """Search each point's nearest points, itself among them.
 
     Parameters
@@ -35,17 +43,19 @@ def search(points: np.ndarray, n_neighbors: int, *, exact: bool, seed: int, thre
         Seed of the centres.
     threads
         Threads; the result does not depend on them.
+    queries
+        float32, shape (queries, dimensions): whose neighbours are searched; all points unless given.
 
     Returns
     -------
-    indices : ndarray of int64, shape (points, n_neighbors)
+    indices : ndarray of int64, shape (queries, n_neighbors)
         Nearest first; -1 where an index that is not exact found fewer.
-    squared : ndarray of float32, shape (points, n_neighbors)
+    squared : ndarray of float32, shape (queries, n_neighbors)
         Squared distances, to the precision of float32 products.
     """
     with _threads(threads):
         index = _all_pairs(points) if exact else _around_centres(points, seed)
-        squared, indices = index.search(points, n_neighbors)
+        squared, indices = index.search(points if queries is None else queries, n_neighbors)
     return indices, squared
 
 
@@ -75,29 +85,6 @@ def nearest(points: np.ndarray, n_neighbors: int, *, exact: bool, seed: int, thr
     short = np.flatnonzero((found < 0).any(axis=1))
     found[short] = _of_all(points, short, wanted)
     return _in_order(points, found, n_neighbors)
-
-
-def nearest_of(points: np.ndarray, queries: np.ndarray, n_neighbors: int, threads: int) -> np.ndarray:
-    """Search the nearest of some points for each of others, among all of them.
-
-    Parameters
-    ----------
-    points
-        float32, shape (points, dimensions).
-    queries
-        float32, shape (queries, dimensions).
-    n_neighbors
-        How many, at most the number of points.
-    threads
-        Threads; the result does not depend on them.
-
-    Returns
-    -------
-    ndarray of int64, shape (queries, n_neighbors)
-        Positions among the points, nearest first.
-    """
-    with _threads(threads):
-        return _all_pairs(np.ascontiguousarray(points)).search(np.ascontiguousarray(queries), n_neighbors)[1]
 
 
 def _of_all(points: np.ndarray, rows: np.ndarray, n_neighbors: int) -> np.ndarray:

@@ -14,7 +14,7 @@ class DoubletScores(NamedTuple):
     ----------
     observed : ndarray of float64, shape (cells,)
         Likelihood-based score of each cell; NaN for a cell that could not be scored.
-    simulated : ndarray of float64, shape (2 x scored cells,)
+    simulated : ndarray of float64, shape (2 x scored cells, 20,000 at most)
         The same of simulated doublets, in whose histogram the cut-off is looked for; empty where nothing was scored.
     """
 

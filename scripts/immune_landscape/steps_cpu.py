@@ -48,7 +48,7 @@ def score_doublets(
     As ``scanpy.pp.scrublet`` without a batch key on each sample: genes in 3 cells or more, cells of 3 genes or more,
     highly variable genes (``seurat`` cut-offs), twice as many simulated doublets as cells, a total of
     10^6, z-scores by mean and variance of the observed cells, principal components of the observed cells, exact
-    neighbours, and the likelihood-based score.
+    neighbours (approximate ones above 10,000 cells), and the likelihood-based score.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The benchmark of the heavy steps: what it writes, and that the README says the same."""
 
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def test_the_exponent_is_from_the_next_smaller_size(benchmarks, tmp_path):
         earlier = summarise({"core": [made_rows(factor, 1.0, 0.9, ties=False)]})
         (tmp_path / f"core_{cells // 1000}k.json").write_text(json.dumps({"cells": cells, **earlier}))
     double = {"core": [made_rows(2.0, 1000.0, 0.9, ties=False)]}
-    assert exponents(tmp_path, 100_000, double)["scaling_exponent"] == pytest.approx(1.0)
+    found = exponents(tmp_path, 100_000, double)
+    assert found["scaling_exponent"] == pytest.approx(1.0)
+    assert found["scaling_from"][10_000]["core"] == pytest.approx(math.log10(2 / 5), abs=1e-3)
     assert exponents(tmp_path, 200_000, runs)["scaling_exponent"] == pytest.approx(0.0)
     assert exponents(tmp_path, 10_000, runs) == {}
 
@@ -143,3 +146,35 @@ def test_overhead_is_what_a_run_takes_above_its_jobs(benchmarks, tmp_path):
     assert found["overhead"] == pytest.approx(0.5)
     folder = copied_demo(tmp_path / "large", 38_000)
     assert "cells_per_sample: 1000\n" in (folder / "cohort.yaml").read_text(encoding="utf-8")
+
+
+def test_a_way_is_left_out_with_the_reason(benchmarks, monkeypatch):
+    import time_core
+
+    monkeypatch.setattr(time_core, "memory_gib", lambda: 24.0)
+    skipped = time_core.left_out(("core", "brisc"), 13.0, {"core": "python", "brisc": "python"})
+    assert skipped == {"plain": "not asked for", "brisc": "needs about 30 GiB of memory, 24 are there"}
+    assert time_core.left_out(("core", "brisc", "plain"), 1.3, {"core": "python"}) == {
+        "brisc": f"{time_core.BRISC} could not be installed"
+    }
+
+
+def test_one_way_alone_runs_once_and_a_failure_is_told(benchmarks, monkeypatch):
+    import subprocess
+
+    import time_core
+
+    def run_way(way, counts, python):
+        """Fail for one of the ways."""
+        if way == "brisc":
+            raise subprocess.CalledProcessError(9, way)
+        return made_rows(1.0, 1.0, 0.9, ties=False)
+
+    monkeypatch.setattr(time_core, "run_way", run_way)
+    pythons = {"core": "python", "brisc": "python"}
+    runs, failed = time_core.run_ways(None, pythons, ["core", "core"])
+    assert len(runs["core"]) == 1
+    assert failed == {}
+    runs, failed = time_core.run_ways(None, pythons, ["core", "brisc", "brisc", "core"])
+    assert len(runs["core"]) == 2
+    assert failed == {"brisc": "ended with code 9"}
