@@ -3,26 +3,44 @@
 python benchmarks/time_workflow.py 100000 benchmarks/results/workflow_100k.json
 
 The demo cohort is copied with so many cells as are asked for, and run once with `snakemake --cores`. Snakemake's own
-benchmark files tell the seconds of each job, from the start of its process on. Overhead is what the run takes above
-those seconds shared out evenly to the cores: waiting for one another, Snakemake's own start and scheduling, the report.
+benchmark files tell the seconds of each job, from the start of its process on, and its log the threads. Overhead is
+what the run takes above the jobs' seconds times threads, shared out evenly to the cores: waiting for one another,
+Snakemake's own start and scheduling, the report. Each job tells what it imported (`job_meter`); the same imports in a
+process that does nothing else are the processor seconds of its start. The seconds in which jobs read and wrote stored
+files are added up in the jobs themselves.
 """
 
 import json
 import os
 import platform
+import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 DEMO, SAMPLES = ROOT / "config" / "cohorts" / "demo", 38
+JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
+THREADS = re.compile(r"^    threads: (\d+)$", re.MULTILINE)
+REPLAY = """
+import importlib, sys
+for name in sys.stdin.read().split():
+    try:
+        importlib.import_module(name)
+    except Exception:
+        pass
+"""
+"""Imports again what a job imported, in its order; a module that another made at run time is not found."""
 
 
 def main(cells: int, target: Path) -> None:
@@ -30,18 +48,74 @@ def main(cells: int, target: Path) -> None:
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
         cohort = copied_demo(Path(name) / "demo_large", cells)
-        command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", name, "--profile", str(ROOT / "profiles" / "default")]
-        start = time.perf_counter()
-        subprocess.run([*command, "--config", f"cohort={cohort}"], check=True)
-        wall = time.perf_counter() - start
+        wall, processor, log = run_workflow(cohort, Path(name), cores)
         results = Path(name) / "results" / cohort.name
-        found = summary_of(results / "benchmarks", wall, cores)
+        found = summary_of(results / "benchmarks", wall, cores, threads_of(log))
+        found["cpu_of_snakemake"] = round(processor - found["cpu_of_jobs"], 1)
+        found |= costs_of(read_meters(Path(name) / "meters"), found)
         kept = pd.read_csv(results / "merge_samples" / "steps.tsv", sep="\t")["kept"].sum()
         facts = {"cells": int(kept), "samples": SAMPLES, "simulated": True}
-    found = facts | found | {"python": platform.python_version(), "command": " ".join(sys.argv)}
+    command = f"python benchmarks/time_workflow.py {cells} {target}"
+    found = facts | found | {"python": platform.python_version(), "command": command}
     target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print({name: value for name, value in found.items() if isinstance(value, int | float)})
+
+
+def run_workflow(cohort: Path, folder: Path, cores: int) -> tuple[float, float, str]:
+    """Run the workflow in a folder; return seconds of the clock, of the processor, and Snakemake's log."""
+    meters = folder / "meters"
+    meters.mkdir()
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--profile", str(ROOT / "profiles" / "default")]
+    metered = os.environ | {"PYTHONPATH": str(HERE / "job_meter"), "JOB_METER": str(meters)}
+    start, before = time.perf_counter(), processor_of_children()
+    asked = [*command, "--config", f"cohort={cohort}"]
+    done = subprocess.run(asked, check=False, env=metered, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return time.perf_counter() - start, processor_of_children() - before, done.stderr
+
+
+def processor_of_children() -> float:
+    """Return the processor seconds of all processes that this one started and that ended, and of theirs."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
+def threads_of(log: str) -> dict[str, int]:
+    """Return the threads of each rule, as Snakemake's log tells them; 1 where it tells none."""
+    _, *blocks = JOB.split(log)
+    told = zip(blocks[::2], blocks[1::2], strict=True)
+    return {rule: int(found[1]) if (found := THREADS.search(block)) else 1 for rule, block in told}
+
+
+def read_meters(folder: Path) -> list[dict[str, Any]]:
+    """Return what the processes of rules told; not Snakemake's own."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    return [each for each in found if "immune_landscape.job" in each["modules"]]
+
+
+def costs_of(meters: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> dict[str, float]:
+    """Return the processor seconds of starts and imports, and the share of time in which stored files were open."""
+    starts = sum(start_seconds(each["modules"]) for each in meters)
+    stored = sum(each["stored"] for each in meters)
+    return {
+        "starts": len(meters),
+        "cpu_of_starts": round(starts, 1),
+        "cpu_fixed": round(starts + found["cpu_of_snakemake"], 1),
+        "seconds_stored_files": round(stored, 1),
+        "share_stored_files": round(stored / found["wall_of_jobs"], 3),
+    }
+
+
+def start_seconds(modules: Sequence[str]) -> float:
+    """Return the processor seconds of a process that imports these modules and ends."""
+    before = processor_of_children()
+    path = os.pathsep.join((str(ROOT / "scripts"), os.environ.get("PYTHONPATH", "")))
+    names = " ".join(name for name in modules if name not in ("__main__", "sitecustomize"))
+    quiet = {"env": os.environ | {"PYTHONPATH": path, "MPLBACKEND": "Agg"}, "stderr": subprocess.DEVNULL}
+    subprocess.run([sys.executable, "-c", REPLAY], input=names, text=True, check=True, **quiet)
+    return processor_of_children() - before
 
 
 def copied_demo(folder: Path, cells: int) -> Path:
@@ -55,7 +129,7 @@ def copied_demo(folder: Path, cells: int) -> Path:
     return folder
 
 
-def summary_of(folder: Path, wall: float, cores: int) -> dict[str, Any]:
+def summary_of(folder: Path, wall: float, cores: int, threads: Mapping[str, int]) -> dict[str, Any]:
     """Add up Snakemake's benchmark files by rule."""
     seconds: dict[str, list[float]] = defaultdict(lambda: [0, 0.0, 0.0, 0.0])
     for path in sorted(folder.rglob("*.tsv")):
@@ -69,13 +143,14 @@ def summary_of(folder: Path, wall: float, cores: int) -> dict[str, Any]:
     names = ("jobs", "wall", "cpu", "peak_mib")
     rules = {rule: dict(zip(names, total, strict=True)) for rule, total in sorted(seconds.items())}
     of_jobs, of_processor = (sum(rule[name] for rule in rules.values()) for name in ("wall", "cpu"))
+    claimed = sum(row["wall"] * threads.get(rule, 1) for rule, row in rules.items())
     return {
         "jobs": sum(rule["jobs"] for rule in rules.values()),
         "cores": cores,
         "wall": round(wall, 1),
         "wall_of_jobs": round(of_jobs, 1),
         "cpu_of_jobs": round(of_processor, 1),
-        "overhead": round(wall * cores / of_jobs - 1, 3),
+        "overhead": round(wall * cores / claimed - 1, 3),
         "peak_mib": max(rule["peak_mib"] for rule in rules.values()),
         "rules": rules,
     }

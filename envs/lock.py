@@ -15,7 +15,7 @@ from pathlib import Path
 ENVS = Path(__file__).resolve().parent
 OLDEST_PYTHON, CONDA_PYTHON = "3.11", "3.12"
 GROUPS = {
-    "core": "anndata celltypist decoupler distributed faiss-cpu h5py harmonypy igraph illico jsonschema loguru"
+    "core": "anndata celltypist decoupler faiss-cpu h5py harmonypy igraph illico jsonschema loguru"
     " matplotlib numba numpy olga pandas pydeseq2 pygments pynndescent pyyaml scanpy scikit-image scikit-learn scipy"
     " seaborn snakemake statsmodels threadpoolctl",
     "receptors": "anndata h5py jsonschema matplotlib numpy olga pandas pygments pyyaml scanpy scipy scirpy seaborn"
@@ -27,8 +27,8 @@ PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: *; *([^\\]+?))? *\\?$", re.
 
 
 def main() -> None:
-    """Rewrite uv.txt, cpu.txt, dev.txt, the locks for GPUs and the conda files."""
-    for name in ("uv", "cpu", "dev"):
+    """Rewrite uv.txt, cpu.txt, workers.txt, dev.txt, the locks for GPUs and the conda files."""
+    for name in ("uv", "cpu", "workers", "dev"):
         resolve(name, ["--universal", "--python-version", OLDEST_PYTHON])
     for name, python in GPU_PYTHONS.items():
         resolve(name, ["--python-version", python, "--python-platform", GPU_PLATFORM])

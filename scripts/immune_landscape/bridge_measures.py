@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
+
+from immune_landscape.proportions import exact_share
 
 NOT_SEEN = "not_seen"
 """In place of a subset: bulk clones that no single cell had."""
@@ -161,7 +163,7 @@ def share_interval(templates: float, squares: float, total: int, level: float) -
     share = templates / total
     variance = squares / total - share**2
     size = total * share * (1 - share) / variance if variance > 0 else total
-    z = float(stats.norm.isf((1 - level) / 2))
+    z = float(ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     reach = z * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
     # Rounding must not keep the interval off the end that it reaches.
@@ -232,10 +234,9 @@ def measure_capture(bridge: Bridge, level: float) -> pd.DataFrame:
     for size, (least, most) in SIZES.items():
         here = betas[betas["cells"].between(least, np.inf if most is None else most)]
         number, found = len(here), int((here["clone"] >= 0).sum())
-        low, high = stats.binomtest(found, number).proportion_ci(level) if number else (np.nan, np.nan)
+        captured = exact_share(found, number, level)
         expected = expected_capture(bridge.counts, len(bridge.cells), least, most)
-        share = found / number if number else np.nan
-        rows.append((size, number, found, share, float(low), float(high), expected))
+        rows.append((size, number, found, *captured, expected))
     return pd.DataFrame(rows, columns=["size", "clones", "found", "share", "low", "high", "expected"])
 
 
@@ -263,11 +264,13 @@ def expected_capture(counts: np.ndarray, cells: int, least: int, most: int | Non
     show, computed without drawing. A clone's own share of the cells would promise too much: most clones with one cell
     are rarer than that share.
     """
+    from scipy.stats import hypergeom
+
     total = int(counts.sum())
     if not cells or 2 * cells > total:
         return np.nan
     sizes, number = np.unique(counts, return_counts=True)
-    law = stats.hypergeom(total, sizes, cells)
+    law = hypergeom(total, sizes, cells)
     below_or_in = 1.0 if most is None else law.cdf(most)
     drawn = np.clip(below_or_in - law.cdf(least - 1), 0, None) * number
     inside = (sizes >= least) & (sizes <= (np.inf if most is None else most))

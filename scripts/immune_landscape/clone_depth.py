@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import hypergeom
 
 
 def chance_of_size(sizes: np.ndarray, total: int, depth: int, above: float, upto: float) -> np.ndarray:
@@ -30,6 +29,8 @@ def chance_of_size(sizes: np.ndarray, total: int, depth: int, above: float, upto
     -----
     The other cells of the clone that are drawn follow a hypergeometric distribution.
     """
+    from scipy.stats import hypergeom
+
     distinct, place = np.unique(np.asarray(sizes, dtype=np.int64), return_inverse=True)
     # Bounds are shares times a depth; rounding must not carry a whole number below itself.
     low, high = (np.floor(round(bound, 9)) - 1 for bound in (above, upto))

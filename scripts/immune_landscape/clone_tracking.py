@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.special import betainc, betaln, gammaln
+
+from immune_landscape.multiple_tests import false_discovery_rates
 
 SMALLEST_OVERDISPERSION = 1e-6
 """Below it sampling is all there is, whatever the total."""
@@ -165,7 +166,7 @@ def find_changes(
     chance[tested] = np.minimum(1.0, 2 * (np.minimum(below, above) + at))
     q = np.full(len(total), np.nan)
     if tested.any():
-        q[tested] = stats.false_discovery_control(chance[tested])
+        q[tested] = false_discovery_rates(chance[tested])
     rises = np.zeros(len(total), dtype=bool)
     rises[tested] = above < below
     found = np.nan_to_num(q, nan=1.0) <= alpha

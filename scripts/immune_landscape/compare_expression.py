@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
-from scipy.stats import false_discovery_control
 
 from immune_landscape.ambient import AMBIENT_COLUMNS, Cleaned, ambient_effects, without_ambient
 from immune_landscape.contrast_tests import ContrastSettings, find_reach, why_untestable
@@ -22,6 +21,7 @@ from immune_landscape.expression_null import (
 )
 from immune_landscape.expression_panels import Panel, panel_of
 from immune_landscape.moderated_t import Model, Moderated, moderated_t, permuted_t
+from immune_landscape.multiple_tests import false_discovery_rates
 from immune_landscape.pseudobulk import Pseudobulk
 from immune_landscape.seeds import seed_of
 from immune_landscape.set_effects import (
@@ -306,7 +306,7 @@ def _tested(
     assert model is not None, "subsets without a model are not tested"
     result = moderated_t(values, model)
     reach = stdtrit(result.df, 1 - testing.alpha / 2) * result.error
-    rates = false_discovery_control(result.p)
+    rates = false_discovery_rates(result.p)
     found = rates <= limits.fdr
     row |= {
         "found": int(found.sum()),
@@ -420,7 +420,7 @@ def _pooled(parts: list[pd.DataFrame]) -> pd.DataFrame:
     p = genes["p"].to_numpy(dtype=float)
     tested = ~np.isnan(p)
     pooled = np.full(len(p), np.nan)
-    pooled[tested] = false_discovery_control(p[tested]) if tested.any() else []
+    pooled[tested] = false_discovery_rates(p[tested]) if tested.any() else []
     return genes.assign(fdr_pooled=pooled)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from immune_landscape.clinical_checks import late_columns
 from immune_landscape.errors import DesignError
@@ -325,14 +325,14 @@ def mean_difference(times: np.ndarray, events: np.ndarray, group: np.ndarray, ru
     window = min(ends) if rules.window is None else rules.window
     first, second = (restricted_mean(times[members], events[members], window) for members in (group, ~group))
     difference, error = first.time - second.time, math.hypot(first.error, second.error)
-    reach = float(norm.ppf(0.5 + rules.level / 2)) * error
+    reach = float(ndtri(0.5 + rules.level / 2)) * error
     told = {"estimate": difference, "low": difference - reach, "high": difference + reach, "at": window, "unit": unit}
     words = {"measure": "mean_difference", "method": "Restricted means"}
     if not min(first.error, second.error) > 0:
         # Without an event in the window a mean has an error of zero, which would make anything significant.
         unknown = dict.fromkeys(("low", "high", "p"), math.nan)
         return told | words | unknown | {"note": "no event of a group within the window: no interval"}
-    return told | words | {"p": 2 * float(norm.sf(abs(difference) / error))}
+    return told | words | {"p": 2 * float(ndtr(-abs(difference) / error))}
 
 
 def _subgroup_rows(table: pd.DataFrame, pair: Pair, study: Mapping[str, Any], rules: Rules) -> Iterator[Row]:

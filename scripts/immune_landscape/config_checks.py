@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def config_problems(config: Mapping[str, Any], folder: Path, unsound: set[str], 
     Returns
     -------
     list of Problem
-        Unsafe ids, contrasts with unknown levels or columns, unknown claims, and clashing lists.
+        Unsafe ids, contrasts with unknown levels or columns, unknown claims, clashing lists, a scheduler without dask.
     """
     problems = _listed_ids(config, unsound, place_of)
     responders = config["responders"]
@@ -47,6 +48,9 @@ def config_problems(config: Mapping[str, Any], folder: Path, unsound: set[str], 
         path: KeyPath = ("responders",)
         message = f"{listed(both)} in both positive and negative"
         problems.append(Problem(*place_of(path), "responders", message, "clash"))
+    if config["scheduler"] and find_spec("distributed") is None:
+        message = f"{config['scheduler']!r} needs the package distributed: install envs/workers.txt"
+        problems.append(Problem(*place_of(("scheduler",)), "scheduler", message, "missing_package"))
     problems += _column_keys(config, place_of)
     problems += _second_sources(config, place_of)
     problems += _claims_problems(config, folder, place_of)

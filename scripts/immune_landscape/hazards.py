@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc, chdtri, ndtr, ndtri
 
 from immune_landscape.risk_sets import Floats, RiskSets, risk_sets
 from immune_landscape.survival import kaplan_meier
@@ -157,8 +157,8 @@ def fit_cox(
 
 
 def _wald(beta: Floats, error: Floats, log: float, level: float) -> Fit:
-    reach = norm.ppf(0.5 + level / 2) * error
-    return Fit(beta, error, beta - reach, beta + reach, 2 * norm.sf(np.abs(beta / error)), log, COX)
+    reach = ndtri(0.5 + level / 2) * error
+    return Fit(beta, error, beta - reach, beta + reach, 2 * ndtr(-np.abs(beta / error)), log, COX)
 
 
 def _newton(sets: RiskSets, level: float) -> Fit:
@@ -220,7 +220,7 @@ def fit_firth(
     errors = np.sqrt(np.diag(np.linalg.inv(partial_likelihood(beta, sets).information)))
     bounds = np.array([[_profile_bound(sets, at, beta, best, level, side) for side in (-1, 1)] for at in free])
     nulls = [_profile(sets, at, 0.0, beta) for at in free]
-    p = chi2.sf(np.maximum(2 * (best - np.array(nulls)), 0), 1)
+    p = chdtrc(1, np.maximum(2 * (best - np.array(nulls)), 0))
     low, high = bounds.T / sets.scale
     return Fit(beta / sets.scale, errors / sets.scale, low, high, p, best, FIRTH)
 
@@ -258,7 +258,7 @@ def _profile(sets: RiskSets, at: int, value: float, beta: Floats) -> float:
 
 def _profile_bound(sets: RiskSets, at: int, beta: Floats, best: float, level: float, side: int) -> float:
     """Return where twice the fall of the profile reaches the quantile of chi-square."""
-    fall = float(chi2.ppf(level, 1)) / 2
+    fall = float(chdtri(1, 1 - level)) / 2
 
     def excess(value: float) -> float:
         """Return how far the profile lies above the bound."""
@@ -349,7 +349,7 @@ def proportionality(
     information = (weight**2 * variances).sum() - (weight * variances).sum() ** 2 / variances.sum()
     if not information > 0:
         return math.nan
-    return float(chi2.sf((weight * residuals).sum() ** 2 / information, 1))
+    return float(chdtrc(1, (weight * residuals).sum() ** 2 / information))
 
 
 def _event_times(times: Floats, strata: Floats | None, sets: RiskSets) -> Floats:
@@ -401,4 +401,4 @@ def interaction_p(
     else:
         sets = risk_sets(times, events, terms, within)
         null = _maximise(sets, [0], np.zeros(terms.shape[1]))[1]
-    return float(chi2.sf(max(2 * (full.log - null), 0), len(names) - 1))
+    return float(chdtrc(len(names) - 1, max(2 * (full.log - null), 0)))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from immune_landscape.compare_outcomes import Rules
 from immune_landscape.errors import DesignError
@@ -16,6 +15,7 @@ from immune_landscape.guarantee_time import from_landmark, guarantee_message, un
 from immune_landscape.layers import LAYERS
 from immune_landscape.linked_features import declaring_contrast, linked_markers
 from immune_landscape.measure_endpoints import risk_ticks
+from immune_landscape.multiple_tests import false_discovery_rates
 from immune_landscape.outcome_links import Covariates, Followed, Limits, Row, link_marker, link_sides, value_rows
 from immune_landscape.outcome_markers import Marker, markers_of
 from immune_landscape.patient_outcomes import (
@@ -435,7 +435,8 @@ def _with_rates(rows: Sequence[Row]) -> pd.DataFrame:
     best = best_p(table)
     known = best.notna() & (table["marker"] == PER_SD)
     for _, at in table[known].groupby(["endpoint", "layer", "analysis", "visit"], sort=False).groups.items():
-        table.loc[at, "q"] = false_discovery_control(best[at])
+        rates = false_discovery_rates(best[at].to_numpy(dtype=float))
+        table.loc[at, "q"] = pd.Series(rates, index=at)
         table.loc[at, "tests"] = len(at)
     ranks = {name: at for at, name in enumerate([*TIMES, BASELINE, LANDMARK, TIME_DEPENDENT])}
     return table.sort_values(

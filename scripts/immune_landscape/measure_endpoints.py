@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from immune_landscape.patient_outcomes import (
     COUNTED,
@@ -141,7 +141,7 @@ def _times(
             | {"endpoint": f"{endpoint}_rate", "at": mark, "unit": "share", "method": "Kaplan-Meier, log-log"}
         )
     mean = restricted_mean(found.times, found.events, window)
-    reach = float(norm.ppf(0.5 + level / 2)) * mean.error
+    reach = float(ndtri(0.5 + level / 2)) * mean.error
     told = {"estimate": mean.time, "low": max(mean.time - reach, 0), "high": mean.time + reach}
     yield row | told | {"endpoint": f"{endpoint}_mean", "at": window, "method": "Restricted mean"}
 

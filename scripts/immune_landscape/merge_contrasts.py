@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from immune_landscape.layers import LAYERS
+from immune_landscape.multiple_tests import false_discovery_rates, holm
 
 COLUMNS = [
     *("layer", "contrast", "estimand", "family", "parent", "feature", "group_a", "group_b", "n_a", "n_b"),
@@ -65,7 +65,7 @@ def merge_contrasts(
     primary = tested & _in_primary(merged, contrasts)
     merged["p_holm"] = _by_group(merged[primary], ["contrast"], holm).reindex(merged.index)
     others = merged[tested & ~primary]
-    rates = _by_group(others, ["contrast", "layer", "family"], false_discovery_control)
+    rates = _by_group(others, ["contrast", "layer", "family"], false_discovery_rates)
     merged["fdr"] = rates.reindex(merged.index)
     return merged.astype(dict.fromkeys(["n_a", "n_b", "labelings", "loo_flips"], "Int64"))
 
@@ -102,24 +102,4 @@ def _by_group(rows: pd.DataFrame, keys: list[str], correct: Any) -> pd.Series:
     corrected = pd.Series(np.nan, index=rows.index, dtype=float)
     for _, group in rows.groupby(keys, sort=False):
         corrected[group.index] = correct(group["p"].to_numpy(dtype=float))
-    return corrected
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """Correct p values for their number, stepping down from the smallest.
-
-    Parameters
-    ----------
-    p
-        (tests,) p values, complete.
-
-    Returns
-    -------
-    numpy.ndarray
-        (tests,) corrected p values, at most 1.
-    """
-    order = np.argsort(p, kind="stable")
-    factors = len(p) - np.arange(len(p))
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
     return corrected

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import fdtrc
 
 from immune_landscape.permutation import ROUNDING
 
@@ -208,7 +209,7 @@ def joint_test(fit: MixedFit, combinations: Floats) -> JointTest:
     found = rows @ fit.coefficients
     wald = float(found @ np.linalg.solve(rows @ fit.adjusted @ rows.T, found)) / q
     scale, df = _scale_and_df(fit, rows)
-    p = float(stats.f.sf(scale * wald, q, df)) if df > 0 else np.nan
+    p = float(fdtrc(q, df, scale * wald)) if df > 0 else np.nan
     return JointTest(scale * wald, q, df, p)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from immune_landscape.compare_composition import log_ratios
 from immune_landscape.designs import covariate_matrix, group_names, grouped_samples, target_levels
@@ -227,7 +227,7 @@ def _estimated(fit: MixedFit, tested: int, place: int, effect: float, alpha: flo
     """Return the estimate of one visit with its interval, and the test of all visits, among the last columns."""
     rows = np.eye(len(fit.coefficients))[-tested:]
     single, joint = estimate_combination(fit, rows[place]), joint_test(fit, rows)
-    reach = float(stats.t.isf(alpha / 2, single.df)) * single.error
+    reach = -float(stdtrit(single.df, alpha / 2)) * single.error
     same = pd.NA if np.isnan(effect) else bool(np.sign(single.estimate) == np.sign(effect))
     bounds = {"ci_low": single.estimate - reach, "ci_high": single.estimate + reach}
     tests = {"df": single.df, "p": single.p, "df_interaction": joint.df_error, "p_interaction": joint.p}

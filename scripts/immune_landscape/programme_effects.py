@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from immune_landscape.clone_cells import BRANCH
 from immune_landscape.clone_programmes import CONTROL, EXPANDED, SINGLETON
 from immune_landscape.compare_values import compare_values
 from immune_landscape.contrast_engine import OUTSIDE
 from immune_landscape.contrast_tests import ContrastSettings
+from immune_landscape.multiple_tests import false_discovery_rates
 
 CONTRAST = {"name": "expanded_vs_singleton", "estimand": "change", "reference": SINGLETON, "target": EXPANDED}
 _PLACE = ["tissue", "subset", "signature"]
@@ -103,7 +103,7 @@ def _compared(differences: pd.DataFrame, tissue: str, testing: ContrastSettings,
     tested = found["p"].notna() & (found["signature"] != CONTROL)
     rates = pd.Series(np.nan, index=found.index)
     if tested.any():
-        rates[tested] = false_discovery_control(found.loc[tested, "p"].astype(float))
+        rates[tested] = false_discovery_rates(found.loc[tested, "p"].to_numpy(dtype=float))
     return found.assign(fdr=rates)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import beta, binomtest, fisher_exact
+from scipy.special import betaincinv
 
 from immune_landscape.survival import Interval
 
@@ -31,15 +31,17 @@ def exact_share(count: int, total: int, level: float) -> Interval:
     """
     if not total:
         return Interval(math.nan, math.nan, math.nan)
-    bounds = binomtest(count, total).proportion_ci(level, method="exact")
-    return Interval(count / total, float(bounds.low), float(bounds.high))
+    tail = (1 - level) / 2
+    low = betaincinv(count, total - count + 1, tail) if count else 0.0
+    high = betaincinv(count + 1, total - count, 1 - tail) if count < total else 1.0
+    return Interval(count / total, float(low), float(high))
 
 
 def upper_bound(count: int, total: int, level: float) -> float:
     """Return the exact one-sided upper bound of a share; 1 when all were counted, NaN without patients."""
     if not total:
         return math.nan
-    return 1.0 if count == total else float(beta.ppf(level, count + 1, total - count))
+    return 1.0 if count == total else float(betaincinv(count + 1, total - count, level))
 
 
 def share_difference(counts: tuple[int, int], totals: tuple[int, int], level: float) -> Interval:
@@ -74,6 +76,8 @@ def share_difference(counts: tuple[int, int], totals: tuple[int, int], level: fl
 
 def difference_p(counts: tuple[int, int], totals: tuple[int, int]) -> float:
     """Return the two-sided p of Fisher's exact test of two shares; NaN when a group has no patient."""
+    from scipy.stats import fisher_exact
+
     if not all(totals):
         return math.nan
     table = np.array([counts, np.subtract(totals, counts)])

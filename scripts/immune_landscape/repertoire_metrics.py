@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from immune_landscape.value_tables import VALUE_COLUMNS
 
@@ -276,7 +276,7 @@ def sampling_interval(
     """
     thinned = thinner_depth(depth, total)
     scale = np.sqrt(depth / total / (1 - thinned / total) + (depth < total) / draws)
-    low, high = value + scale * spread * np.asarray(norm.ppf(INTERVAL))[:, None]
+    low, high = value + scale * spread * ndtri(INTERVAL)[:, None]
     return low, high
 
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from immune_landscape.ambient import changed_by
 from immune_landscape.cell_types import read_cell_types
 from immune_landscape.errors import DesignError
 from immune_landscape.labelings import Floats
+from immune_landscape.multiple_tests import false_discovery_rates
 from immune_landscape.permutation import TIE_TOLERANCE
 from immune_landscape.signature_registry import Signature, defining_genes, read_signatures
 
@@ -165,7 +165,7 @@ def set_effects(t: Floats, sets: GeneSets, means: Floats, *, exact: bool) -> pd.
        https://doi.org/10.1093/bioinformatics/btm051
     """
     observed = sets.weights @ t
-    shifts = sets.weights @ ((rankdata(t) - (len(t) + 1) / 2) / len(t))
+    shifts = sets.weights @ ((pd.Series(t).rank().to_numpy() - (len(t) + 1) / 2) / len(t))
     reached = (np.abs(means) >= np.abs(observed) * (1 - TIE_TOLERANCE)).sum(axis=0)
     p = reached / len(means) if exact else (reached + 1) / (len(means) + 1)
     known = np.array([row["status"] == TESTED for row in sets.rows], dtype=bool)
@@ -232,9 +232,7 @@ def _note(own: pd.Index, defining: set[str]) -> str:
 
 
 def _rates(p: Floats, known: np.ndarray) -> Floats:
-    from scipy.stats import false_discovery_control
-
     rates = np.full(len(p), np.nan)
     if known.any():
-        rates[known] = false_discovery_control(p[known])
+        rates[known] = false_discovery_rates(p[known])
     return rates

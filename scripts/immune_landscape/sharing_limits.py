@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 ROUNDS = 20
 
@@ -56,11 +55,13 @@ def limit_sharing(pairs: pd.DataFrame, rule: SharingRule) -> pd.DataFrame:
     bound. No pair may share more than the bound allows, so that a cohort in which everything is mixed with everything
     does not pass for a cohort of alike patients.
     """
+    from scipy.stats import poisson
+
     products = pairs["clones_a"].to_numpy(dtype=float) * pairs["clones_b"].to_numpy(dtype=float)
     shared = pairs["shared"].to_numpy(dtype=float)
     chance = rule.chance / max(len(pairs), 1)
     most = rule.max_identity * products
-    bound = np.maximum(stats.poisson.isf(chance, most), rule.min_shared - 1)
+    bound = np.maximum(poisson.isf(chance, most), rule.min_shared - 1)
     expected, limit = most, bound
     clean = shared <= bound
     for _ in range(ROUNDS):
@@ -92,5 +93,7 @@ def _learn(shared: np.ndarray, products: np.ndarray, clean: np.ndarray) -> tuple
 
 
 def _quantile(chance: float, expected: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    from scipy.stats import nbinom
+
     size = 1 / np.maximum(spread, 1e-6)
-    return stats.nbinom.isf(chance, size, size / (size + expected))
+    return nbinom.isf(chance, size, size / (size + expected))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 TIE_TOLERANCE = 1e-9
 """Survival this close to one half counts as one half: products of fractions are not exact."""
@@ -128,7 +128,7 @@ def median_time(curve: Curve, level: float) -> Median:
     ----------
     Brookmeyer and Crowley (1982), https://doi.org/10.2307/2530286
     """
-    reach = float(norm.ppf(0.5 + level / 2))
+    reach = float(ndtri(0.5 + level / 2))
     inner = (curve.survival > TIE_TOLERANCE) & (curve.survival < 1)
     low, high = curve.survival.copy(), curve.survival.copy()
     # At a survival of zero the scale has no spread: the lower curve is there, and the upper one is not known.
@@ -157,7 +157,7 @@ def curve_bounds(curve: Curve, level: float) -> tuple[np.ndarray, np.ndarray]:
     """
     inner = (curve.survival > TIE_TOLERANCE) & (curve.survival < 1)
     logs = np.log(curve.survival[inner])
-    spread = float(norm.ppf(0.5 + level / 2)) * np.sqrt(curve.variance[inner]) / np.abs(logs)
+    spread = float(ndtri(0.5 + level / 2)) * np.sqrt(curve.variance[inner]) / np.abs(logs)
     low, high = (np.full(len(curve.survival), np.nan) for _ in range(2))
     low[inner], high[inner] = np.exp(logs * np.exp(spread)), np.exp(logs * np.exp(-spread))
     return low, high

@@ -15,6 +15,7 @@ from cohort_folders import (
     write_cohort,
 )
 
+from immune_landscape import config_checks
 from immune_landscape.cohort import design_table, examine_cohort, read_cohort
 from immune_landscape.errors import ProblemsError
 
@@ -280,6 +281,14 @@ def test_sheets_need_a_row(tmp_path):
 def test_odd_values_are_problems_not_tracebacks(tmp_path, line):
     (key, *_) = line.split(":")
     assert key in {column for _, column, _ in faults(write_cohort(tmp_path, yaml=f"{SOUND_YAML}{line}\n"))}
+
+
+def test_a_scheduler_needs_dask(tmp_path, monkeypatch):
+    yaml = SOUND_YAML + "scheduler: tcp://host:8786\n"
+    assert faults(write_cohort(tmp_path / "with", yaml=yaml)) == []
+    monkeypatch.setattr(config_checks, "find_spec", lambda name: None)
+    found = {(column, kind) for _, column, kind in faults(write_cohort(tmp_path / "without", yaml=yaml))}
+    assert found == {("scheduler", "missing_package")}
 
 
 def test_an_extra_column_cannot_be_of_both_sheets(tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,8 +21,8 @@ def benchmarks(monkeypatch):
     """Make the scripts of the benchmarks importable."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in ("time_core", "time_workflow", "show_core", "step_meter", "simulate_counts", "brisc_recipe"):
-        sys.modules.pop(name, None)
+    for path in BENCHMARKS.rglob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def made_rows(factor, peak, ari, *, ties=True):
@@ -140,10 +142,11 @@ def test_overhead_is_what_a_run_takes_above_its_jobs(benchmarks, tmp_path):
     (tmp_path / "draw_values").mkdir()
     for name, seconds in (("draw_values/a", 10), ("draw_values/b", 20), ("merge_samples", 30)):
         (tmp_path / f"{name}.tsv").write_text(f"{header}{seconds}\t0:00:10\t{seconds}.5\t{seconds / 2}\n")
-    found = summary_of(tmp_path, wall=45.0, cores=2)
+    found = summary_of(tmp_path, wall=45.0, cores=2, threads={})
     assert found["rules"]["draw_values"] == {"jobs": 2, "wall": 30.0, "cpu": 15.0, "peak_mib": 20.5}
     assert (found["jobs"], found["wall_of_jobs"], found["cpu_of_jobs"]) == (3, 60.0, 30.0)
     assert found["overhead"] == pytest.approx(0.5)
+    assert summary_of(tmp_path, 45.0, 2, {"merge_samples": 2})["overhead"] == pytest.approx(0.0)
     folder = copied_demo(tmp_path / "large", 38_000)
     assert "cells_per_sample: 1000\n" in (folder / "cohort.yaml").read_text(encoding="utf-8")
 
@@ -160,8 +163,6 @@ def test_a_way_is_left_out_with_the_reason(benchmarks, monkeypatch):
 
 
 def test_one_way_alone_runs_once_and_a_failure_is_told(benchmarks, monkeypatch):
-    import subprocess
-
     import time_core
 
     def run_way(way, counts, python):
@@ -178,3 +179,30 @@ def test_one_way_alone_runs_once_and_a_failure_is_told(benchmarks, monkeypatch):
     runs, failed = time_core.run_ways(None, pythons, ["core", "brisc", "brisc", "core"])
     assert len(runs["core"]) == 2
     assert failed == {"brisc": "ended with code 9"}
+
+
+def test_threads_are_those_of_the_log(benchmarks):
+    from time_workflow import threads_of
+
+    log = "Select jobs\nrule a:\n    input: x\n    threads: 2\n[now]\nFinished\nlocalrule b:\n    output: y\n"
+    assert threads_of(log) == {"a": 2, "b": 1}
+
+
+def test_a_start_costs_what_its_imports_cost(benchmarks):
+    from time_workflow import start_seconds
+
+    assert 0 < start_seconds(["sys", "made_at_run_time"]) < start_seconds(["pandas"])
+
+
+def test_a_job_tells_its_imports_and_the_time_of_stored_files(benchmarks, tmp_path):
+    from time_workflow import HERE, ROOT, read_meters
+
+    script = "import time, pandas as pd\nfrom immune_landscape import job, store\n"
+    script += "store.write_table(pd.DataFrame({'a': [1]}), 'a.tsv')\nstore.read_table('a.tsv')\ntime.sleep(0.5)\n"
+    path = os.pathsep.join((str(HERE / "job_meter"), str(ROOT / "scripts")))
+    env = os.environ | {"PYTHONPATH": path, "JOB_METER": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=env, cwd=tmp_path)
+    subprocess.run([sys.executable, "-c", "pass"], check=True, env=env, cwd=tmp_path)
+    (told,) = read_meters(tmp_path)
+    assert "pandas" in told["modules"]
+    assert 0 < told["stored"] < 0.5

@@ -3,7 +3,8 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 from statsmodels.stats.multitest import multipletests
 
-from immune_landscape.merge_contrasts import COLUMNS, LOG_RATIO, holm, merge_contrasts
+from immune_landscape.merge_contrasts import COLUMNS, LOG_RATIO, merge_contrasts
+from immune_landscape.multiple_tests import holm
 
 RNG = np.random.default_rng(5)
 
