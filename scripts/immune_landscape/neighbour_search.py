@@ -19,6 +19,9 @@ MARGIN = 8
 LISTS_PER_ROOT, PROBES = 2, 32
 """Centres per root of the number of points, and how many of them a search looks into: recall above 0.95 of 15."""
 
+ROUNDS, POINTS_PER_CENTRE = 10, 64
+"""Rounds and points in which centres are learnt. More take ten times as long and find no further neighbours."""
+
 
 def search(
     points: np.ndarray,
@@ -143,6 +146,7 @@ def _around_centres(points: np.ndarray, seed: int) -> Any:
     centres = max(1, min(round(LISTS_PER_ROOT * np.sqrt(len(points))), len(points) // 39))
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(points.shape[1]), points.shape[1], centres)
     index.cp.seed = seed & 0x7FFFFFFF
+    index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS_PER_CENTRE
     index.train(points)
     index.add(points)
     index.nprobe = min(PROBES, centres)
