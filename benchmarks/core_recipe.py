@@ -25,6 +25,8 @@ AT_ONCE, WHOLE = 4, 1 << 40
 SETTINGS = {"target_sum": 1e4, "genes": 2000, "components": 50, "theta": 2.0, "neighbours": 15, "exact_below": 40_000}
 RATE = 0.05
 """Expected share of doublets, scanpy's own."""
+LOOKED_AT = 2000
+"""Cells whose neighbours are held against all pairs."""
 
 
 def main(source: Path, folder: Path, device: str = "cpu") -> None:
@@ -68,13 +70,15 @@ def main(source: Path, folder: Path, device: str = "cpu") -> None:
         points = run("integrate")(reduced.scores, batch, SETTINGS["theta"], SEED)
     with step("neighbours"):
         exact = len(points) <= SETTINGS["exact_below"]
-        graph = run("fuzzy_graph")(run("nearest_neighbours")(points, SETTINGS["neighbours"], exact=exact, seed=SEED))
+        near = run("nearest_neighbours")(points, SETTINGS["neighbours"], exact=exact, seed=SEED)
+        graph = run("fuzzy_graph")(near)
+    recall = recall_of(points, near.indices)
     with step("umap"):
         places = run("layout")(graph, points, min_dist=0.5, seed=SEED)
     with step("leiden") as found:
         cluster = run("communities")(graph, 1.0, SEED)
         found["ari"] = float(adjusted_rand_score(obs["type"], cluster))
-        found["clusters"] = int(cluster.max() + 1)
+        found["clusters"], found["recall"] = int(cluster.max() + 1), recall
     with step("markers"):
         ranks = streamed_steps.rank_markers(counts, cluster, found["clusters"], genes.cells, devices, **options)
     with step("write"):
@@ -102,6 +106,19 @@ def doublet_scores(source, sample, keep, devices):
         scores += devices.step("score_doublets")(parts, [RATE] * len(parts), seeds, n_components=30)
     order = np.concatenate([np.flatnonzero(keep & (sample == name)) for name in names])
     return order, np.nan_to_num(np.concatenate([each.observed for each in scores]))
+
+
+def recall_of(points, indices):
+    """Return which share of the nearest neighbours of some cells was found; outside the steps that are timed."""
+    import numpy as np
+
+    from immune_landscape.neighbour_search import search
+
+    some = np.random.default_rng(SEED).choice(len(points), min(LOOKED_AT, len(points)), replace=False)
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    nearest, _ = search(points, indices.shape[1], exact=True, seed=SEED, queries=points[some])
+    shared = [len(np.intersect1d(one, other)) for one, other in zip(nearest, indices[some], strict=True)]
+    return round(float(np.mean(shared)) / indices.shape[1], 4)
 
 
 def write_clusters(folder, cluster, graph, places):

@@ -137,6 +137,7 @@ def summarise(runs: dict[str, list[Rows]]) -> dict[str, Any]:
     for way, found in steps.items():
         facts |= {f"ari_{way}": round(found["leiden"]["ari"], 4), f"auc_{way}": round(found["doublets"]["auc"], 4)}
         facts[f"clusters_{way}"] = found["leiden"]["clusters"]
+        facts |= {f"recall_{way}": found["leiden"]["recall"]} if "recall" in found["leiden"] else {}
     facts["totals"] = {way: {**totals[way], "peak_mib": peaks[way], "walls": walls(runs[way])} for way in runs}
     names = dict.fromkeys(name for found in steps.values() for name in found)
     measured = ("wall", "cpu", "peak_mib")
