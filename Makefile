@@ -2,7 +2,7 @@
 COHORT ?= config/cohorts/demo
 VENV ?= .venv
 CORES ?= all
-PYTEST ?= -n 2 --dist loadfile --durations=20 # tests of a file share finished runs
+PYTEST ?= -n 2 --dist loadfile --no-loadscope-reorder --durations=20 # tests of a file share finished runs
 PYTHON := $(shell sh envs/find_python.sh)
 BIN := $(VENV)/bin
 

@@ -1,4 +1,6 @@
-"""Draw the times of the heavy steps, and write the table of the README, from the results of `time_core.py`.
+"""Draw the times of the heavy steps, and write the tables of the README.
+
+From the results of `time_core.py` (the steps by themselves) and `time_workflow.py` (the workflow around them).
 
 python benchmarks/show_core.py benchmarks/results README.md
 """
@@ -14,30 +16,46 @@ from time_core import short
 WAYS = {"plain": "plain scanpy", "core": "this project", "brisc": "brisc"}
 COLOURS = {"plain": "#999999", "core": "#0072B2", "brisc": "#E69F00"}
 """Of Okabe and Ito's palette, which colour-blind readers can tell apart."""
-START, END = "<!-- core times: written by benchmarks/show_core.py -->", "<!-- core times end -->"
+STEPS_MARKS = ("<!-- core times: written by benchmarks/show_core.py -->", "<!-- core times end -->")
+WORKFLOW_MARKS = ("<!-- workflow times: written by benchmarks/show_core.py -->", "<!-- workflow times end -->")
 TIED = "markers_ties"
 STEPS = (
     *("import", "read", "qc", "filter", "doublets", "drop_doublets", "normalise", "genes", "pca", "harmony"),
     *("neighbours", "umap", "leiden", "markers", TIED, "write_counts", "write"),
 )
 MISSING = "–"
-HEAD = ("Cells", "Plain scanpy", "This project", "brisc", "Ratio", "Peak memory", "ARI", "Doublet AUC", "Exponent")
+HEAD = (
+    "Cells",
+    "Plain scanpy",
+    "This project",
+    "brisc",
+    "Ratio",
+    "Peak memory",
+    "ARI",
+    "Doublet AUC",
+    "Recall",
+    "Exponent",
+)
+WORKFLOW_HEAD = (
+    *("Cells", "Jobs", "Time", "Above the jobs", "Processor", "of it starts and Snakemake", "Stored files"),
+    *("Peak memory",),
+)
 
 Result = dict[str, Any]
 
 
 def main(folder: Path, readme: Path) -> None:
-    """Draw one figure a size and rewrite the table between its marks."""
-    results = read_results(folder)
+    """Draw one figure a size and rewrite the tables between their marks."""
+    results = read_results(folder, "core")
     for result in results:
         draw(result, folder / f"core_{short(result['cells'])}.png")
     text = readme.read_text(encoding="utf-8")
-    readme.write_text(with_table(text, results), encoding="utf-8")
+    readme.write_text(with_tables(text, folder), encoding="utf-8")
 
 
-def read_results(folder: Path) -> list[Result]:
-    """Return the results in a folder, the smallest first."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("core_*.json")]
+def read_results(folder: Path, kind: str) -> list[Result]:
+    """Return the results of one kind in a folder, the smallest first."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob(f"{kind}_*.json")]
     return sorted(found, key=cells_of)
 
 
@@ -46,17 +64,20 @@ def cells_of(result: Result) -> int:
     return int(result["cells"])
 
 
-def with_table(text: str, results: Sequence[Result]) -> str:
-    """Return a text whose part between the marks is the table of these results."""
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    return before + START + "\n" + table(results) + "\n" + END + after
+def with_tables(text: str, folder: Path) -> str:
+    """Return a text whose parts between the marks are the tables of the results in a folder."""
+    text = with_table(text, STEPS_MARKS, HEAD, [row_of(result) for result in read_results(folder, "core")])
+    rows = [workflow_row(result) for result in read_results(folder, "workflow")]
+    return with_table(text, WORKFLOW_MARKS, WORKFLOW_HEAD, rows)
 
 
-def table(results: Sequence[Result]) -> str:
-    """Return one row a size: seconds, ratios, memory and quality, ours beside the others."""
-    rows = [HEAD, ("---",) * len(HEAD), *(row_of(result) for result in results)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def with_table(text: str, marks: tuple[str, str], head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a text whose part between two marks is a table."""
+    start, end = marks
+    before, rest = text.split(start)
+    _, after = rest.split(end)
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join((before + start, *(f"| {' | '.join(line)} |" for line in lines), end + after))
 
 
 def row_of(result: Result) -> tuple[str, ...]:
@@ -70,7 +91,17 @@ def row_of(result: Result) -> tuple[str, ...]:
     quality = [" / ".join(shown(result, f"{name}_{way}") for way in WAYS) for name in ("ari", "auc")]
     exponent = result.get("scaling_exponent")
     cells = f"{result['cells']:,}"
-    return (cells, *walls.values(), ratio, peak, *quality, MISSING if exponent is None else f"{exponent:.2f}")
+    recall = shown(result, "recall_core")
+    return (cells, *walls.values(), ratio, peak, *quality, recall, MISSING if exponent is None else f"{exponent:.2f}")
+
+
+def workflow_row(result: Result) -> tuple[str, ...]:
+    """Return the cells of a row of the table of the whole workflow."""
+    seconds = (f"{result['cpu_of_jobs'] + result['cpu_of_snakemake']:.0f} s", f"{result['cpu_fixed']:.0f} s")
+    shares = (f"{result['overhead']:.0%}", f"{result['share_stored_files']:.0%}")
+    counts = (f"{result['cells']:,}", str(result["jobs"]))
+    peak = f"{result['peak_mib'] / 1024:.1f} GiB"
+    return (*counts, f"{result['wall']:.0f} s", shares[0], *seconds, shares[1], peak)
 
 
 def shown(result: Result, key: str) -> str:

@@ -27,8 +27,9 @@ RATIO = 2
 SCORED_DOUBLETS = 20_000
 """Simulated doublets that get a score of their own: enough for the histogram in which the cut-off is looked for."""
 
-EXACT_BELOW = 30_000
-"""Cells and doublets up to which all pairs are looked at."""
+EXACT_BELOW, PROBES = 30_000, 16
+"""Cells and doublets up to which all pairs are looked at, and centres that are looked into beyond: shares of doublets
+among hundreds of neighbours need fewer of them than a graph."""
 
 
 def score_sample(counts: sp.csr_matrix, rate: float, seed: int, n_components: int) -> DoubletScores:
@@ -114,7 +115,9 @@ def _likelihood(cells: np.ndarray, doublets: np.ndarray, rate: float, seed: int)
     points = np.ascontiguousarray(np.vstack([cells, doublets]))
     wanted = min(round(round(0.5 * np.sqrt(len(cells))) * (1 + RATIO)), len(points))
     scored = min(len(points), len(cells) + SCORED_DOUBLETS)
-    near, _ = search(points, wanted, exact=len(points) <= EXACT_BELOW, seed=seed, queries=points[:scored])
+    near, _ = search(
+        points, wanted, exact=len(points) <= EXACT_BELOW, seed=seed, queries=points[:scored], probes=PROBES
+    )
     doubled = (near >= len(cells)).sum(axis=1)
     # A simulated doublet is no neighbour of its own.
     doubled[len(cells) :] -= (near[len(cells) :] == np.arange(len(cells), scored)[:, None]).any(axis=1)

@@ -31,7 +31,9 @@ def build_graph(connectivities: sp.csr_matrix) -> Graph:
     import igraph
 
     upper = sp.triu(connectivities, k=1).tocoo()
-    graph = igraph.Graph(n=connectivities.shape[0], edges=np.column_stack([upper.row, upper.col]))
+    # igraph takes whole arrays of its own integers, and others one by one.
+    edges = np.column_stack([upper.row, upper.col]).astype(np.int64)
+    graph = igraph.Graph(n=connectivities.shape[0], edges=edges)
     graph.es["weight"] = upper.data.astype(float)
     return graph
 

@@ -16,8 +16,9 @@ logging.getLogger("faiss").setLevel(logging.WARNING)
 MARGIN = 8
 """Further neighbours that are looked for, so that those whose distances differ by rounding are put in order."""
 
-LISTS_PER_ROOT, PROBES = 2, 32
-"""Centres per root of the number of points, and how many of them a search looks into: recall above 0.95 of 15."""
+LISTS_PER_ROOT, PROBES, PROBES_UPTO, GROWTH = 2, 32, 250_000, 0.3
+"""Centres per root of the number of points, and how many of them a search looks into, so that the recall of 15 is 0.95:
+as many up to a number of points, then more by a power of it."""
 
 ROUNDS, POINTS_PER_CENTRE = 10, 64
 """Rounds and points in which centres are learnt. More take ten times as long and find no further neighbours."""
@@ -31,6 +32,7 @@ def search(
     seed: int,
     threads: int = 1,
     queries: np.ndarray | None = None,
+    probes: int | None = None,
 ) -> tuple:
     """Search each point's nearest points, itself among them.
 
@@ -48,6 +50,8 @@ def search(
         Threads; the result does not depend on them.
     queries
         float32, shape (queries, dimensions): whose neighbours are searched; all points unless given.
+    probes
+        Centres that a search looks into unless it is exact; as many as the neighbours of a graph need unless given.
 
     Returns
     -------
@@ -57,7 +61,7 @@ def search(
         Squared distances, to the precision of float32 products.
     """
     with _threads(threads):
-        index = _all_pairs(points) if exact else _around_centres(points, seed)
+        index = _all_pairs(points) if exact else _around_centres(points, seed, probes)
         squared, indices = index.search(points if queries is None else queries, n_neighbors)
     return indices, squared
 
@@ -140,7 +144,7 @@ def _all_pairs(points: np.ndarray) -> Any:
     return index
 
 
-def _around_centres(points: np.ndarray, seed: int) -> Any:
+def _around_centres(points: np.ndarray, seed: int, probes: int | None) -> Any:
     import faiss
 
     centres = max(1, min(round(LISTS_PER_ROOT * np.sqrt(len(points))), len(points) // 39))
@@ -149,5 +153,6 @@ def _around_centres(points: np.ndarray, seed: int) -> Any:
     index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS_PER_CENTRE
     index.train(points)
     index.add(points)
-    index.nprobe = min(PROBES, centres)
+    usual = round(PROBES * max(1.0, len(points) / PROBES_UPTO) ** GROWTH)
+    index.nprobe = min(probes or usual, centres)
     return index

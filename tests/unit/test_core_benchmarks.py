@@ -129,10 +129,10 @@ def test_results_hold_what_they_promise():
 
 
 def test_the_readme_has_the_numbers_of_the_results(benchmarks):
-    from show_core import read_results, with_table
+    from show_core import with_tables
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_table(text, read_results(RESULTS)) == text
+    assert with_tables(text, RESULTS) == text
 
 
 def test_overhead_is_what_a_run_takes_above_its_jobs(benchmarks, tmp_path):
