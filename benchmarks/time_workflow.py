@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,12 +48,14 @@ def main(cells: int, target: Path) -> None:
     """Run the workflow on so many cells and write what its rules took."""
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as name:
-        cohort = copied_demo(Path(name) / "demo_large", cells)
-        wall, processor, log = run_workflow(cohort, Path(name), cores)
-        results = Path(name) / "results" / cohort.name
+        tree = Path(name) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "results", "logs", "tests"))
+        cohort = copied_demo(tree / "config" / "cohorts" / "demo_large", cells)
+        wall, processor, log = run_workflow(cohort, tree, cores)
+        results = tree / "results" / cohort.name
         found = summary_of(results / "benchmarks", wall, cores, threads_of(log))
         found["cpu_of_snakemake"] = round(processor - found["cpu_of_jobs"], 1)
-        found |= costs_of(read_meters(Path(name) / "meters"), found)
+        found |= costs_of(read_meters(tree / "meters"), found)
         kept = pd.read_csv(results / "merge_samples" / "steps.tsv", sep="\t")["kept"].sum()
         facts = {"cells": int(kept), "samples": SAMPLES, "simulated": True}
     command = f"python benchmarks/time_workflow.py {cells} {target}"
@@ -61,16 +64,14 @@ def main(cells: int, target: Path) -> None:
     print({name: value for name, value in found.items() if isinstance(value, int | float)})
 
 
-def run_workflow(cohort: Path, folder: Path, cores: int) -> tuple[float, float, str]:
-    """Run the workflow in a folder; return seconds of the clock, of the processor, and Snakemake's log."""
-    meters = folder / "meters"
+def run_workflow(cohort: Path, tree: Path, cores: int) -> tuple[float, float, str]:
+    """Run the workflow in a checkout; return seconds of the clock, of the processor, and Snakemake's log."""
+    meters = tree / "meters"
     meters.mkdir()
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--profile", str(ROOT / "profiles" / "default")]
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), "--config", f"cohort={cohort}"]
     metered = os.environ | {"PYTHONPATH": str(HERE / "job_meter"), "JOB_METER": str(meters)}
     start, before = time.perf_counter(), processor_of_children()
-    asked = [*command, "--config", f"cohort={cohort}"]
-    done = subprocess.run(asked, check=False, env=metered, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=False, cwd=tree, env=metered, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     return time.perf_counter() - start, processor_of_children() - before, done.stderr

@@ -31,7 +31,7 @@ def build_graph(connectivities: sp.csr_matrix) -> Graph:
     import igraph
 
     upper = sp.triu(connectivities, k=1).tocoo()
-    # igraph takes whole arrays of its own integers, and others one by one.
+    # Integers of the width of its own are what igraph takes over fastest.
     edges = np.column_stack([upper.row, upper.col]).astype(np.int64)
     graph = igraph.Graph(n=connectivities.shape[0], edges=edges)
     graph.es["weight"] = upper.data.astype(float)
