@@ -54,8 +54,7 @@ def main(cells: int, target: Path) -> None:
         wall, processor, log = run_workflow(cohort, tree, cores)
         results = tree / "results" / cohort.name
         found = summary_of(results / "benchmarks", wall, cores, threads_of(log))
-        found["cpu_of_snakemake"] = round(processor - found["cpu_of_jobs"], 1)
-        found |= costs_of(read_meters(tree / "meters"), found)
+        found |= costs_of(read_meters(tree / "meters"), processor, found["wall_of_jobs"])
         kept = pd.read_csv(results / "merge_samples" / "steps.tsv", sep="\t")["kept"].sum()
         facts = {"cells": int(kept), "samples": SAMPLES, "simulated": True}
     command = f"python benchmarks/time_workflow.py {cells} {target}"
@@ -96,16 +95,18 @@ def read_meters(folder: Path) -> list[dict[str, Any]]:
     return [each for each in found if "immune_landscape.job" in each["modules"]]
 
 
-def costs_of(meters: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> dict[str, float]:
-    """Return the processor seconds of starts and imports, and the share of time in which stored files were open."""
+def costs_of(meters: Sequence[Mapping[str, Any]], processor: float, wall_of_jobs: float) -> dict[str, float]:
+    """Return the processor seconds of jobs, of their starts and of Snakemake, and the share of time of stored files."""
+    of_jobs, stored = (sum(each[name] for each in meters) for name in ("cpu", "stored"))
     starts = sum(start_seconds(each["modules"]) for each in meters)
-    stored = sum(each["stored"] for each in meters)
     return {
         "starts": len(meters),
+        "cpu_of_jobs": round(of_jobs, 1),
         "cpu_of_starts": round(starts, 1),
-        "cpu_fixed": round(starts + found["cpu_of_snakemake"], 1),
+        "cpu_of_snakemake": round(processor - of_jobs, 1),
+        "cpu_fixed": round(starts + processor - of_jobs, 1),
         "seconds_stored_files": round(stored, 1),
-        "share_stored_files": round(stored / found["wall_of_jobs"], 3),
+        "share_stored_files": round(stored / wall_of_jobs, 3),
     }
 
 
@@ -143,14 +144,13 @@ def summary_of(folder: Path, wall: float, cores: int, threads: Mapping[str, int]
         total[3] = max(total[3], float(row["max_rss"]))
     names = ("jobs", "wall", "cpu", "peak_mib")
     rules = {rule: dict(zip(names, total, strict=True)) for rule, total in sorted(seconds.items())}
-    of_jobs, of_processor = (sum(rule[name] for rule in rules.values()) for name in ("wall", "cpu"))
+    of_jobs = sum(rule["wall"] for rule in rules.values())
     claimed = sum(row["wall"] * threads.get(rule, 1) for rule, row in rules.items())
     return {
         "jobs": sum(rule["jobs"] for rule in rules.values()),
         "cores": cores,
         "wall": round(wall, 1),
         "wall_of_jobs": round(of_jobs, 1),
-        "cpu_of_jobs": round(of_processor, 1),
         "overhead": round(wall * cores / claimed - 1, 3),
         "peak_mib": max(rule["peak_mib"] for rule in rules.values()),
         "rules": rules,

@@ -1,4 +1,4 @@
-"""Tell at the end of a Python process what it imported, and how long it read and wrote stored files.
+"""Tell at the end of a Python process what it imported and spent, and how long it read and wrote stored files.
 
 Python imports a module of this name at its start. `time_workflow.py` puts this folder on the path of the processes of
 a run; `JOB_METER` is the folder that each of them writes one JSON file into.
@@ -70,7 +70,8 @@ class Metering(importlib.abc.MetaPathFinder):
 
 def tell() -> None:
     """Write what was seen."""
-    found = {"script": sys.argv[0], "modules": list(sys.modules), "stored": sum(seconds)}
+    spent = sum(os.times()[:4])
+    found = {"script": sys.argv[0], "modules": list(sys.modules), "stored": sum(seconds), "cpu": spent}
     Path(os.environ["JOB_METER"], f"{os.getpid()}.json").write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -144,7 +144,7 @@ def test_overhead_is_what_a_run_takes_above_its_jobs(benchmarks, tmp_path):
         (tmp_path / f"{name}.tsv").write_text(f"{header}{seconds}\t0:00:10\t{seconds}.5\t{seconds / 2}\n")
     found = summary_of(tmp_path, wall=45.0, cores=2, threads={})
     assert found["rules"]["draw_values"] == {"jobs": 2, "wall": 30.0, "cpu": 15.0, "peak_mib": 20.5}
-    assert (found["jobs"], found["wall_of_jobs"], found["cpu_of_jobs"]) == (3, 60.0, 30.0)
+    assert (found["jobs"], found["wall_of_jobs"]) == (3, 60.0)
     assert found["overhead"] == pytest.approx(0.5)
     assert summary_of(tmp_path, 45.0, 2, {"merge_samples": 2})["overhead"] == pytest.approx(0.0)
     folder = copied_demo(tmp_path / "large", 38_000)
@@ -195,7 +195,7 @@ def test_a_start_costs_what_its_imports_cost(benchmarks):
 
 
 def test_a_job_tells_its_imports_and_the_time_of_stored_files(benchmarks, tmp_path):
-    from time_workflow import HERE, ROOT, read_meters
+    from time_workflow import HERE, ROOT, costs_of, read_meters
 
     script = "import time, pandas as pd\nfrom immune_landscape import job, store\n"
     script += "store.write_table(pd.DataFrame({'a': [1]}), 'a.tsv')\nstore.read_table('a.tsv')\ntime.sleep(0.5)\n"
@@ -206,3 +206,7 @@ def test_a_job_tells_its_imports_and_the_time_of_stored_files(benchmarks, tmp_pa
     (told,) = read_meters(tmp_path)
     assert "pandas" in told["modules"]
     assert 0 < told["stored"] < 0.5
+    costs = costs_of([told], told["cpu"] + 3.0, wall_of_jobs=10.0)
+    assert costs["cpu_of_snakemake"] == pytest.approx(3.0, abs=0.06)
+    assert 0 < costs["cpu_of_starts"] < 2 * told["cpu"]
+    assert costs["share_stored_files"] == pytest.approx(told["stored"] / 10, abs=1e-3)
