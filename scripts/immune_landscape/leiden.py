@@ -31,9 +31,9 @@ def build_graph(connectivities: sp.csr_matrix) -> Graph:
     import igraph
 
     upper = sp.triu(connectivities, k=1).tocoo()
-    # Integers of the width of its own are what igraph takes over fastest.
-    edges = np.column_stack([upper.row, upper.col]).astype(np.int64)
-    graph = igraph.Graph(n=connectivities.shape[0], edges=edges)
+    graph = igraph.Graph(n=connectivities.shape[0])
+    # An array of igraph's own integers is taken over as it is; the constructor takes edge by edge.
+    graph.add_edges(np.column_stack([upper.row, upper.col]).astype(np.int64))
     graph.es["weight"] = upper.data.astype(float)
     return graph
 
