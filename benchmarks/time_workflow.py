@@ -54,7 +54,11 @@ def main(cells: int, target: Path) -> None:
         wall, processor, log = run_workflow(cohort, tree, cores)
         results = tree / "results" / cohort.name
         found = summary_of(results / "benchmarks", wall, cores, threads_of(log))
-        found |= costs_of(read_meters(tree / "meters"), processor, found["wall_of_jobs"])
+        meters = read_meters(tree / "meters")
+        starts = starts_of(meters)
+        found |= costs_of(meters, starts, processor, found["wall_of_jobs"])
+        for rule, seconds in starts.items():
+            found["rules"][rule]["cpu_of_starts"] = round(seconds, 2)
         kept = pd.read_csv(results / "merge_samples" / "steps.tsv", sep="\t")["kept"].sum()
         facts = {"cells": int(kept), "samples": SAMPLES, "simulated": True}
     command = f"python benchmarks/time_workflow.py {cells} {target}"
@@ -95,16 +99,31 @@ def read_meters(folder: Path) -> list[dict[str, Any]]:
     return [each for each in found if "immune_landscape.job" in each["modules"]]
 
 
-def costs_of(meters: Sequence[Mapping[str, Any]], processor: float, wall_of_jobs: float) -> dict[str, float]:
+def starts_of(meters: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the processor seconds that the jobs of each rule need to start and import their libraries."""
+    found: dict[str, float] = defaultdict(float)
+    for each in meters:
+        found[rule_of(each["script"])] += start_seconds(each["modules"])
+    return found
+
+
+def rule_of(script: str) -> str:
+    """Return the rule of a script that Snakemake runs under a name of its own, tmpa1b2c3.draw_values.py."""
+    return Path(script).stem.rpartition(".")[2]
+
+
+def costs_of(
+    meters: Sequence[Mapping[str, Any]], starts: Mapping[str, float], processor: float, wall_of_jobs: float
+) -> dict[str, float]:
     """Return the processor seconds of jobs, of their starts and of Snakemake, and the share of time of stored files."""
     of_jobs, stored = (sum(each[name] for each in meters) for name in ("cpu", "stored"))
-    starts = sum(start_seconds(each["modules"]) for each in meters)
+    of_starts = sum(starts.values())
     return {
         "starts": len(meters),
         "cpu_of_jobs": round(of_jobs, 1),
-        "cpu_of_starts": round(starts, 1),
+        "cpu_of_starts": round(of_starts, 1),
         "cpu_of_snakemake": round(processor - of_jobs, 1),
-        "cpu_fixed": round(starts + processor - of_jobs, 1),
+        "cpu_fixed": round(of_starts + processor - of_jobs, 1),
         "seconds_stored_files": round(stored, 1),
         "share_stored_files": round(stored / wall_of_jobs, 3),
     }

@@ -195,7 +195,7 @@ def test_a_start_costs_what_its_imports_cost(benchmarks):
 
 
 def test_a_job_tells_its_imports_and_the_time_of_stored_files(benchmarks, tmp_path):
-    from time_workflow import HERE, ROOT, costs_of, read_meters
+    from time_workflow import HERE, ROOT, costs_of, read_meters, starts_of
 
     script = "import time, pandas as pd\nfrom immune_landscape import job, store\n"
     script += "store.write_table(pd.DataFrame({'a': [1]}), 'a.tsv')\nstore.read_table('a.tsv')\ntime.sleep(0.5)\n"
@@ -206,7 +206,9 @@ def test_a_job_tells_its_imports_and_the_time_of_stored_files(benchmarks, tmp_pa
     (told,) = read_meters(tmp_path)
     assert "pandas" in told["modules"]
     assert 0 < told["stored"] < 0.5
-    costs = costs_of([told], told["cpu"] + 3.0, wall_of_jobs=10.0)
+    starts = starts_of([told | {"script": ".snakemake/scripts/tmp1.draw_values.py"}])
+    assert set(starts) == {"draw_values"}
+    costs = costs_of([told], starts, told["cpu"] + 3.0, wall_of_jobs=10.0)
     assert costs["cpu_of_snakemake"] == pytest.approx(3.0, abs=0.06)
     assert 0 < costs["cpu_of_starts"] < 2 * told["cpu"]
     assert costs["share_stored_files"] == pytest.approx(told["stored"] / 10, abs=1e-3)
