@@ -2,7 +2,8 @@
 
 One file serves every supported Python: environment markers pick the versions. The libraries of a GPU have other names
 for each CUDA and hold numba and pandas back, so those locks stand apart, one for each CUDA, each for one Python. No
-registry host is written, so the locks work behind any mirror.
+registry host is written, so the locks work behind any mirror. overrides.txt leaves out of the first what is asked for
+and not used.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(?: *; *([^\\]+?))? *\\?$", re.
 def main() -> None:
     """Rewrite uv.txt, cpu.txt, workers.txt, dev.txt, the locks for GPUs and the conda files."""
     for name in ("uv", "cpu", "workers", "dev"):
-        resolve(name, ["--universal", "--python-version", OLDEST_PYTHON])
+        resolve(name, ["--universal", "--python-version", OLDEST_PYTHON, "--overrides", "overrides.txt"])
     for name, python in GPU_PYTHONS.items():
         resolve(name, ["--python-version", python, "--python-platform", GPU_PLATFORM])
     pins = conda_pins((ENVS / "cpu.txt").read_text(encoding="utf-8"))

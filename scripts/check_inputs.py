@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.check_inputs import check_inputs, declared_texts
     from immune_landscape.cohort import read_cohort
     from immune_landscape.store import write_table

@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.cluster_clonotypes import cluster_clonotypes
     from immune_landscape.store import read_stage, read_table, write_table
 

@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.define_clonotypes import define_clonotypes, definition_text, find_shared_clonotypes
     from immune_landscape.receptor_chains import read_chains
     from immune_landscape.store import read_stage, write_table

@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.airr_files import write_rearrangements
     from immune_landscape.clone_store import CLONE_COLUMNS, stream_clonotypes
     from immune_landscape.export_airr import export_airr

@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.blocked_counts import open_counts
     from immune_landscape.load_receptors import load_receptors
     from immune_landscape.store import read_table, write_stage, write_table

@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.antigen_snapshots import read_snapshots, snapshot_of
     from immune_landscape.beta_clones import read_beta_clones
     from immune_landscape.match_antigens import match_antigens

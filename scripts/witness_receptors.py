@@ -2,7 +2,7 @@
 
 from immune_landscape.job import running
 
-with running(snakemake) as log:
+with running(snakemake, airr=True) as log:
     from immune_landscape.store import read_stage, write_table
     from immune_landscape.witness_receptors import witness_receptors
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from immune_landscape.leiden import adjusted_rand
 from immune_landscape.stability import match_clusters
 
 if TYPE_CHECKING:
@@ -104,14 +105,12 @@ def compare_runs(first: CoreRun, second: CoreRun, samples: np.ndarray) -> pd.Ser
         of the clusters' shares, clusters matched one to one. ``marker_correlation``: over matched clusters, the lowest
         rank correlation of the genes.
     """
-    from sklearn.metrics import adjusted_rand_score
-
     matched = match_clusters(first.clusters, second.clusters)
     return pd.Series(
         {
             "subspace_angle": subspace_angle(first.scores, second.scores),
             "neighbour_overlap": neighbour_overlap(first.neighbours, second.neighbours),
-            "ari": float(adjusted_rand_score(first.clusters, second.clusters)),
+            "ari": adjusted_rand(first.clusters, second.clusters),
             "composition_change": composition_change(first.clusters, second.clusters, matched, samples),
             "marker_correlation": marker_correlation(first.markers, second.markers, matched),
         }

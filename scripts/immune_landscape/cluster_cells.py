@@ -141,6 +141,7 @@ def cluster_cells(
         subsamples=subsamples,
         subsample_share=subsample_share,
         min_jaccard=min_jaccard,
+        threads=allowed_threads(),
     )
     facts = _choice(stability, resolution[branch], {"min_ari": min_ari, "min_stable_share": min_stable_share})
     facts |= {"n_neighbors": min(n_neighbors, reduction.n_obs // 2), "exact": reduction.n_obs <= exact_below}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from scipy.optimize import linear_sum_assignment
 
-from immune_landscape.leiden import build_graph, find_communities
+from immune_landscape.leiden import adjusted_rand, build_graph, find_communities
+from immune_landscape.processes import map_forked
 from immune_landscape.seeds import seed_of
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ STABILITY_COLUMNS = [
     "resolution", "clusters", "ari_seeds", "ari_subsamples", "jaccard_min", "jaccard_median", "stable_share",
 ]  # fmt: skip
 JACCARD_COLUMNS = ["resolution", "cluster", "cells", "jaccard"]
+GRAPHS = 4_000_000
+"""Cells in the graphs that are held at a time; a cell and its neighbours take about two kilobytes."""
+
 MATCH_COLUMNS = ["a", "b", "cells_a", "cells_b", "shared", "jaccard"]
 
 
@@ -32,6 +37,7 @@ def measure_stability(
     subsamples: int,
     subsample_share: float,
     min_jaccard: float,
+    threads: int = 1,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure at each resolution how well clusters come back over seeds and subsamples.
 
@@ -51,6 +57,8 @@ def measure_stability(
         Share of the cells in a subsample, 0 to 1.
     min_jaccard
         Jaccard index from which a cluster counts as stable.
+    threads
+        Runs of Leiden at a time, each in a process of its own; fewer where there are very many cells (`GRAPHS`).
 
     Returns
     -------
@@ -78,8 +86,9 @@ def measure_stability(
     Hubert and Arabie 1985, doi:10.1007/BF01908075 (adjusted Rand index).
     """
     resolutions = sorted(set(grid))
-    full, over_seeds = _over_seeds(connectivities, resolutions, seed, seeds)
-    over_subsamples = _over_subsamples(connectivities, full, seed, subsamples, subsample_share)
+    workers = min(threads, max(1, GRAPHS // connectivities.shape[0]))
+    full, over_seeds = _over_seeds(connectivities, resolutions, seed, seeds, workers)
+    over_subsamples = _over_subsamples(connectivities, full, seed, subsamples, subsample_share, workers)
     rows, told = [], []
     for resolution in resolutions:
         agreement, indices = zip(*over_subsamples[resolution], strict=True)
@@ -182,8 +191,6 @@ def _contingency(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 def _match(shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return for each row its Jaccard index with the column matched to it, and that column, -1 for none."""
-    from scipy.optimize import linear_sum_assignment
-
     union = shared.sum(axis=1)[:, None] + shared.sum(axis=0)[None, :] - shared
     index = shared / np.maximum(union, 1)
     rows, columns = linear_sum_assignment(index, maximize=True)
@@ -195,40 +202,50 @@ def _match(shared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _over_seeds(
-    connectivities: sp.csr_matrix, resolutions: Sequence[float], seed: int, seeds: int
+    connectivities: sp.csr_matrix, resolutions: Sequence[float], seed: int, seeds: int, workers: int
 ) -> tuple[dict[float, np.ndarray], dict[float, float]]:
     """Return at each resolution the measured clusters, and the mean adjusted Rand index over pairs of seeds."""
-    from sklearn.metrics import adjusted_rand_score
-
     graph = build_graph(connectivities)
     leiden_seeds = [seed, *(seed_of(seed, "seed", str(number)) for number in range(1, seeds))]
+
+    def run(given: tuple[float, int]) -> np.ndarray:
+        """Return the clusters of a resolution and a seed."""
+        return find_communities(graph, *given).astype(np.int32)
+
+    runs = iter(map_forked(run, list(product(resolutions, leiden_seeds)), workers))
     full, agreement = {}, {}
     for resolution in resolutions:
-        runs = [find_communities(graph, resolution, each) for each in leiden_seeds]
-        full[resolution] = runs[0]
-        agreement[resolution] = float(np.mean([adjusted_rand_score(a, b) for a, b in combinations(runs, 2)]))
+        found = list(islice(runs, seeds))
+        full[resolution] = found[0].astype(np.int64)
+        agreement[resolution] = float(np.mean([adjusted_rand(a, b) for a, b in combinations(found, 2)]))
     return full, agreement
 
 
 def _over_subsamples(
-    connectivities: sp.csr_matrix, full: Mapping[float, np.ndarray], seed: int, subsamples: int, share: float
+    connectivities: sp.csr_matrix,
+    full: Mapping[float, np.ndarray],
+    seed: int,
+    subsamples: int,
+    share: float,
+    workers: int,
 ) -> dict[float, list[tuple[float, pd.Series]]]:
     """Return at each resolution, for each subsample, adjusted Rand index and the Jaccard index of its clusters."""
-    from sklearn.metrics import adjusted_rand_score
-
     count = connectivities.shape[0]
     size = max(2, round(share * count))
-    found: dict[float, list[tuple[float, pd.Series]]] = {resolution: [] for resolution in full}
-    for number in range(1, subsamples + 1):
+
+    def run(number: int) -> list[tuple[float, pd.Series]]:
+        """Cluster one subsample at each resolution."""
         own = seed_of(seed, "subsample", str(number))
         cells = np.sort(np.random.default_rng(own).choice(count, size, replace=False))
-        # One graph at a time: those of all subsamples would take many times the memory of the cells.
-        graph = build_graph(connectivities[cells][:, cells])
+        graph, found = build_graph(connectivities[cells][:, cells]), []
         for resolution, clusters in full.items():
             kept, again = clusters[cells], find_communities(graph, resolution, own)
             names, _, shared = _contingency(kept, again)
-            found[resolution].append((adjusted_rand_score(kept, again), pd.Series(_match(shared)[0], index=names)))
-    return found
+            found.append((adjusted_rand(kept, again), pd.Series(_match(shared)[0], index=names)))
+        return found
+
+    runs = map_forked(run, range(1, subsamples + 1), workers)
+    return dict(zip(full, map(list, zip(*runs, strict=True)), strict=True))
 
 
 def _cluster_jaccards(full: np.ndarray, indices: Sequence[pd.Series]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,8 +30,10 @@ from immune_landscape.annotate_subsets import (
 from immune_landscape.cluster_cells import MIN_CELLS, find_neighbours
 from immune_landscape.compare_composition import WHOLE, compare_composition
 from immune_landscape.contrast_tests import ContrastSettings
-from immune_landscape.leiden import build_graph, find_communities
+from immune_landscape.device import allowed_threads
+from immune_landscape.leiden import adjusted_rand, build_graph, find_communities
 from immune_landscape.measure_composition import measure_composition
+from immune_landscape.processes import map_forked
 from immune_landscape.seeds import seed_of
 
 if TYPE_CHECKING:
@@ -145,24 +147,38 @@ def sweep_labels(
     quick = testing._replace(
         intervals=False, max_exact=min(testing.max_exact, MAX_LABELINGS), draws=min(testing.draws, MAX_LABELINGS)
     )
-    found: list[pd.DataFrame] = []
-    counted: list[pd.Series] = []
-    runs: list[dict[str, Any]] = []
-    for run, cells, told in _relabelled(sweeps, frozen, seed, seeds, resolution_factors, spaces, annotators):
-        composition = measure_composition(cells, design, **stages["measure_composition"])
-        composition = composition[composition["parent"] != WHOLE]
-        tables = compare_composition(
-            composition, design, study["contrasts"], quick, seed, **stages["compare_composition"]
-        )
-        rows = tables["contrasts"]
-        found.append(rows.loc[rows["status"] == "tested", [*KEYS, "effect", "p"]].assign(**run))
-        counted.append(composition.groupby(["parent", "subset"], sort=False)["cells"].agg(tuple))
-        runs += [run | facts for facts in told]
+
+    def run(given: tuple[str, float, int]) -> list[_Relabelled]:
+        """Label the cells anew with every annotator, and compare composition."""
+        found = []
+        for facts, cells, told in _relabelled(sweeps, frozen, seed, *given, annotators):
+            composition = measure_composition(cells, design, **stages["measure_composition"])
+            composition = composition[composition["parent"] != WHOLE]
+            tables = compare_composition(
+                composition, design, study["contrasts"], quick, seed, **stages["compare_composition"]
+            )
+            rows = tables["contrasts"]
+            rows = rows.loc[rows["status"] == "tested", [*KEYS, "effect", "p"]].assign(**facts)
+            counted = composition.groupby(["parent", "subset"], sort=False)["cells"].agg(tuple)
+            found.append(_Relabelled(rows, counted, [facts | each for each in told]))
+        return found
+
+    ways = list(product(spaces, resolution_factors, range(1, seeds + 1)))
+    found = list(chain.from_iterable(map_forked(run, ways, allowed_threads())))
     followed = tested[(tested["status"] == "tested") & (tested["parent"] != WHOLE)]
-    labels = _with_signs(pd.concat(found, ignore_index=True), followed)
-    stability = _stability_of(labels, followed, counted, testing.alpha)
-    columns = [*RUN_COLUMNS, "branch", "clusters", "ari"]
-    return {"labels": labels, "stability": stability, "runs": pd.DataFrame(runs, columns=columns)}
+    labels = _with_signs(pd.concat([each.rows for each in found], ignore_index=True), followed)
+    stability = _stability_of(labels, followed, [each.counted for each in found], testing.alpha)
+    told = chain.from_iterable(each.told for each in found)
+    runs = pd.DataFrame(told, columns=[*RUN_COLUMNS, "branch", "clusters", "ari"])
+    return {"labels": labels, "stability": stability, "runs": runs}
+
+
+class _Relabelled(NamedTuple):
+    """What one run found: effects, the cells of each subset by sample, and facts of its branches."""
+
+    rows: pd.DataFrame
+    counted: pd.Series
+    told: list[dict[str, Any]]
 
 
 def _spaces_of(branches: Mapping[str, BranchData], representations: Sequence[str]) -> list[str]:
@@ -256,32 +272,29 @@ def _relabelled(
     sweeps: Mapping[str, _Sweep],
     frozen: pd.DataFrame,
     seed: int,
-    seeds: int,
-    factors: Sequence[float],
-    spaces: Sequence[str],
+    space: str,
+    factor: float,
+    number: int,
     annotators: Sequence[str],
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame, list[dict[str, Any]]]]:
-    """Yield each run's facts, its cells, and what is told of its branches."""
-    for space, factor, number in product(spaces, factors, range(1, seeds + 1)):
-        clusters = {
-            name: sweep.cluster(space, factor, seed_of(seed, name, space, f"{factor:g}", str(number)))
-            for name, sweep in sweeps.items()
-        }
-        for annotator in annotators:
-            cells, told = frozen.copy(), []
-            for name, sweep in sweeps.items():
-                subset = sweep.subsets(space, annotator, clusters[name])
-                cells.loc[subset.index, "subset"] = subset
-                ari = _agreement(frozen.loc[subset.index, "subset"], subset)
-                told.append({"branch": name, "clusters": clusters[name].cluster.nunique(), "ari": ari})
-            run = f"{space}_{annotator}_r{factor:g}_s{number}"
-            yield dict(zip(RUN_COLUMNS, [run, number, factor, space, annotator], strict=True)), cells, told
+    """Yield each annotator's facts, its cells, and what is told of its branches."""
+    clusters = {
+        name: sweep.cluster(space, factor, seed_of(seed, name, space, f"{factor:g}", str(number)))
+        for name, sweep in sweeps.items()
+    }
+    for annotator in annotators:
+        cells, told = frozen.copy(), []
+        for name, sweep in sweeps.items():
+            subset = sweep.subsets(space, annotator, clusters[name])
+            cells.loc[subset.index, "subset"] = subset
+            ari = _agreement(frozen.loc[subset.index, "subset"], subset)
+            told.append({"branch": name, "clusters": clusters[name].cluster.nunique(), "ari": ari})
+        run = f"{space}_{annotator}_r{factor:g}_s{number}"
+        yield dict(zip(RUN_COLUMNS, [run, number, factor, space, annotator], strict=True)), cells, told
 
 
 def _agreement(frozen: pd.Series, subset: pd.Series) -> float:
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(frozen, subset)) if len(subset) else float("nan")
+    return adjusted_rand(frozen, subset) if len(subset) else float("nan")
 
 
 def _with_signs(found: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:

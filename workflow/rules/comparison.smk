@@ -276,6 +276,7 @@ rule sweep_labels:
     priority: LONG
     conda:
         "../../envs/core.yaml"
+    threads: 4
     resources:
         mem_mb=memory(8000),
     params:
