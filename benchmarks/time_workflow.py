@@ -34,14 +34,19 @@ DEMO, SAMPLES = ROOT / "config" / "cohorts" / "demo", 38
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 THREADS = re.compile(r"^    threads: (\d+)$", re.MULTILINE)
 REPLAY = """
-import importlib, sys
-for name in sys.stdin.read().split():
+import gc, importlib, sys
+names = sys.stdin.read().split()
+if "awkward" not in names:
+    sys.modules["awkward"] = None
+for name in names:
     try:
         importlib.import_module(name)
     except Exception:
         pass
+gc.freeze()
 """
-"""Imports again what a job imported, in its order; a module that another made at run time is not found."""
+"""Imports again what a job imported, in its order, and ends as it does (`immune_landscape.job`); a module that another
+made at run time is not found."""
 
 
 def main(cells: int, target: Path) -> None:
