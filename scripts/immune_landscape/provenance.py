@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import re
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+_IMPORT = re.compile(rb"^[ \t]*((?:from|import) immune_landscape\b[^\n(]*(?:\([^)]*\))?)", re.MULTILINE)
 
 
 def code_of(module: str) -> str:
@@ -62,21 +63,18 @@ def _imports(module: str) -> frozenset[str]:
 
 def _package_imports(source: bytes) -> frozenset[str]:
     """Package modules that a source imports anywhere, inside functions too."""
+    try:
+        # The lines of imports alone: parsing all sources would take half a second of every call of Snakemake.
+        tree = ast.parse(b"\n".join(_IMPORT.findall(source)))
+    except SyntaxError:  # a line of text begins like one
+        tree = ast.parse(source)
     found: set[str] = set()
-    for node in _statements(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE.name:
             found |= _targets(node)
         elif isinstance(node, ast.Import):
             found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith(f"{PACKAGE.name}.")}
     return frozenset(found)
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk the statements of a tree alone: expressions hold no imports, and are nearly all of it."""
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for inner in getattr(node, part, ()):
-            yield inner
-            yield from _statements(inner)
 
 
 def _targets(node: ast.ImportFrom) -> set[str]:

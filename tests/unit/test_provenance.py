@@ -1,3 +1,5 @@
+import ast
+
 import pytest
 
 from immune_landscape import provenance
@@ -41,3 +43,22 @@ def test_hash_covers_what_only_the_script_imports(package):
 def test_hash_ignores_strangers(package):
     before = provenance.code_of("a")
     assert hash_after(package, "e", "y = 1\n") == before
+
+
+SOURCES = sorted([*provenance.PACKAGE.glob("*.py"), *provenance.PACKAGE.parent.glob("*.py")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_imports_are_those_of_the_whole_source(path):
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module == "immune_landscape":
+            found |= {name.name for name in node.names if (provenance.PACKAGE / f"{name.name}.py").exists()}
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("immune_landscape."):
+            found.add(node.module.split(".")[1])
+    assert provenance._package_imports(path.read_bytes()) == found
+
+
+def test_text_that_begins_like_an_import_is_no_import(package):
+    source = b'"""\nfrom immune_landscape comes c.\n"""\nfrom immune_landscape.b import (\n    g,\n    h,\n)\n'
+    assert provenance._package_imports(source) == {"b"}
