@@ -13,7 +13,9 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from immune_landscape.cell_types import RESOURCES
+from immune_landscape.device import allowed_threads
 from immune_landscape.errors import DesignError, InputError
+from immune_landscape.processes import map_forked
 from immune_landscape.simulate_cells import Droplets, draw_droplets, draw_proportions
 from immune_landscape.simulate_contigs import list_contigs, list_rearrangements, list_v_genes
 from immune_landscape.simulate_counts import draw_counts
@@ -343,7 +345,10 @@ def write_cohort(simulated: SimulatedCohort, design: pd.DataFrame, folder: str |
         if path
     ]
     barcodes = simulated.barcodes
-    for layer, sample, path in targets:
+
+    def write(target: tuple[str, str, Path]) -> None:
+        """Write one file of a sample."""
+        layer, sample, path = target
         path.parent.mkdir(parents=True, exist_ok=True)
         if layer == "gex":
             write_10x_h5(path, simulated.counts[sample], barcodes[sample], simulated.genes)
@@ -351,6 +356,8 @@ def write_cohort(simulated: SimulatedCohort, design: pd.DataFrame, folder: str |
             _write_table(path, simulated.contigs[sample], ",")
         else:
             _write_table(path, simulated.bulk[sample], "\t")
+
+    map_forked(write, targets, allowed_threads())
     folder.mkdir(parents=True, exist_ok=True)
     _write_table(folder / TRUTH_CELLS, simulated.cells, "\t")
     truth = folder / "truth.json"

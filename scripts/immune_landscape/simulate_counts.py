@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from immune_landscape.device import allowed_threads
 from immune_landscape.simulate_cells import Droplets
-from immune_landscape.simulate_profiles import Biology, Treatment, list_samples, stream, vary_levels
+from immune_landscape.simulate_profiles import Biology, Sample, Treatment, list_samples, stream, vary_levels
 
 DAMAGED_SIZE = 0.35
 DAMAGED_MITOCHONDRIAL = (6.0, 14.0)
@@ -84,14 +86,18 @@ def draw_counts(
     shifts = _draw_shifts(design, biology, seed, effects, expression_effects, batch_sd)
     dispersion = stream(seed, "dispersion").gamma(*DISPERSION, len(biology.genes)) + 0.02
     receptor = _index_receptors(v_genes, biology)
-    counts = {}
-    for row in list_samples(design):
+
+    def draw(row: Sample) -> csr_matrix:
+        """Draw the counts of one sample, whose stream of random numbers is its own."""
         profile = levels * np.exp(shifts.batch[row.batch] + shifts.patient[row.patient])
         profile[shifts.responding] *= np.exp(shifts.treated * treatment.works(row))
         rng = stream(seed, "counts", row.sample)
         mean = _sample_means(rng, row.sample, profile, droplets, receptor, biology, ambient_fraction)
-        counts[row.sample] = _draw_negative_binomial(rng, mean, dispersion)
-    return counts
+        return _draw_negative_binomial(rng, mean, dispersion)
+
+    samples = list_samples(design)
+    with ThreadPoolExecutor(allowed_threads()) as pool:
+        return dict(zip([row.sample for row in samples], pool.map(draw, samples), strict=True))
 
 
 def _draw_shifts(
