@@ -37,7 +37,7 @@ HEAD = (
     "Exponent",
 )
 WORKFLOW_HEAD = (
-    *("Cells", "Jobs", "Time", "Above the jobs", "Processor", "of it starts and Snakemake", "Stored files"),
+    *("Cells", "Jobs", "Time", "Above the jobs", "Processor", "of it: starts, Snakemake", "Stored files"),
     *("Peak memory",),
 )
 
