@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
-from immune_landscape.leiden import build_graph, find_communities
+from immune_landscape.leiden import adjusted_rand, build_graph, find_communities
 from immune_landscape.seeds import seed_of
 from immune_landscape.stability import (
     JACCARD_COLUMNS,
@@ -57,6 +57,19 @@ def test_a_resolution_beyond_all_modularity_leaves_cells_alone_and_zero_unites_t
 
 
 # --- matching ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.7, 0.0])
+def test_the_adjusted_rand_index_is_that_of_scikit_learn(kept):
+    rng = np.random.default_rng(4)
+    first = rng.choice(["b", "a", "c"], 200)
+    second = np.where(rng.random(200) < kept, first, rng.choice(["x", "b"], 200))
+    assert adjusted_rand(first, pd.Series(second)) == pytest.approx(adjusted_rand_score(first, second), abs=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second"), [("aaaa", "bbbb"), ("abcd", "dbca"), ("aaaa", "abcd")])
+def test_the_adjusted_rand_index_of_trivial_clusterings_is_that_of_scikit_learn(first, second):
+    assert adjusted_rand(list(first), list(second)) == adjusted_rand_score(list(first), list(second))
 
 
 def test_matched_clusters_have_the_jaccard_index_of_their_cells():
@@ -163,6 +176,13 @@ def test_a_resolution_is_measured_the_same_alone_as_among_others():
     alone, _ = measure_stability(matrix, [1.0], 2, **RESAMPLING)
     among, _ = measure_stability(matrix, [0.2, 1.0, 3.0], 2, **RESAMPLING)
     pd.testing.assert_frame_equal(alone, among.iloc[[1]].reset_index(drop=True))
+
+
+def test_threads_change_nothing():
+    matrix, _ = blocks([40, 30], within=0.2, between=0.05)
+    one, two = (measure_stability(matrix, [0.5, 1.5], 3, **RESAMPLING, threads=threads) for threads in (1, 2))
+    for first, second in zip(one, two, strict=True):
+        pd.testing.assert_frame_equal(first, second)
 
 
 def lacks_last(seed):

@@ -255,6 +255,12 @@ def test_same_seed_same_tables(toy):
         pd.testing.assert_frame_equal(table, second[name])
 
 
+def test_threads_change_nothing(toy, swept, monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")
+    for name, table in sweep(toy).items():
+        pd.testing.assert_frame_equal(table, swept[name])
+
+
 def test_a_handful_of_cells_is_one_cluster(toy):
     branches, frozen, design, tested = toy
     few = branches["nk"]

@@ -1,5 +1,7 @@
 """What a cohort holds decides which rules its run has; none is needed twice and none is missing."""
 
+import re
+
 import pytest
 from workflow.runs import Run, dry_run, run_snakemake, write_tiny
 
@@ -101,6 +103,16 @@ def test_layers_decide_the_rules(checkout, tmp_path, changes, dropped, expected)
 def test_samples_are_dealt_to_as_many_jobs_as_asked(checkout, tmp_path):
     folder = write_tiny(tmp_path / "tiny", samples_per_job=3)
     assert dry_run(checkout, folder).jobs()["load_samples"] == 6
+
+
+@pytest.mark.parametrize(("cores", "threads"), [("2", {"all": 2, "nk": 1, "t": 1}), ("6", {"all": 4, "nk": 3, "t": 3})])
+def test_branches_share_the_cores(checkout, tmp_path, cores, threads):
+    folder = write_tiny(tmp_path / "tiny")
+    text = run_snakemake(checkout, folder, "--dry-run", "--cores", cores).text
+    found = re.findall(
+        r"^rule cluster_cells:\n(?: .*\n)*? +wildcards: branch=(\w+)\n(?: +threads: (\d+)\n)?", text, re.M
+    )
+    assert {branch: int(number or 1) for branch, number in found} == threads
 
 
 @pytest.fixture(scope="module")

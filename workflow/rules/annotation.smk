@@ -177,7 +177,7 @@ rule rank_markers:
     retries: 2
     conda:
         "../../envs/core.yaml"
-    threads: 4
+    threads: MOST_THREADS
     resources:
         scheduler=config["scheduler"],
         mem_mb=memory(16000),

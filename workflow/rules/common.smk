@@ -83,9 +83,18 @@ LONG = 10
 # Priority of rules that take long and that little waits for: begun last, they would run on alone.
 
 
+MOST_THREADS = 4
+# Of one job; others run beside it.
+
+
 def branch_threads(wildcards):
-    """Return threads by branch: nothing runs beside all cells, the branches run side by side."""
-    return 4 if wildcards.branch == "all" else 1
+    """Return threads by branch: nothing runs beside all cells, the branches run side by side and share the cores."""
+    cores = workflow.resource_settings.cores or MOST_THREADS
+    return (
+        MOST_THREADS
+        if wildcards.branch == "all"
+        else max(1, min(MOST_THREADS, cores // 2))
+    )
 
 
 def memory(megabytes):

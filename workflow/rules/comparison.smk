@@ -276,7 +276,7 @@ rule sweep_labels:
     priority: LONG
     conda:
         "../../envs/core.yaml"
-    threads: 4
+    threads: MOST_THREADS
     resources:
         mem_mb=memory(8000),
     params:

@@ -15,7 +15,7 @@ if IS_SIMULATED:
             "<benchmarks>/simulate_cohort.tsv"
         conda:
             "../../envs/core.yaml"
-        threads: 4
+        threads: MOST_THREADS
         resources:
             mem_mb=4000,
         params:

@@ -37,7 +37,7 @@ rule find_doublets:
     retries: 2
     conda:
         "../../envs/core.yaml"
-    threads: 4
+    threads: MOST_THREADS
     resources:
         mem_mb=memory(8000),
         gpu=gpus_of("find_doublets", **DEVICES),

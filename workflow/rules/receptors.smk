@@ -200,7 +200,7 @@ rule cluster_clonotypes:
         "<benchmarks>/cluster_clonotypes.tsv"
     conda:
         "../../envs/receptors.yaml"
-    threads: 4
+    threads: MOST_THREADS
     resources:
         mem_mb=memory(8000),
     params:
