@@ -25,7 +25,7 @@ STUDY = made.STUDY | {
     "extra_columns": {},
     "responders": {"positive": ["CR", "PR"], "negative": ["SD", "PD"]},
     "recist": {"confirmation": False, "min_interval_days": 28, "min_stable_days": 42, "prefer": "given"},
-    "labels": {"rak": "TAS-102 + RAK", "control": "TAS-102"},
+    "labels": {"rak": "TAS-102 + RAK", "control": "TAS-102", "cps_group": "PD-L1 CPS"},
 }
 SETTINGS = {"level": 0.95, "firth_below": 10, "window": None, "by": [], "landmark": None}
 

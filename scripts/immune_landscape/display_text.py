@@ -117,6 +117,26 @@ def shown(study: Mapping[str, Any], slug: str) -> str:
     return named if named != slug else slug.replace("_", " ").strip().capitalize() if slug.islower() else slug
 
 
+def shown_strata(study: Mapping[str, Any], strata: object) -> str:
+    """Return what a comparison is stratified by, as a sentence goes on with it.
+
+    Parameters
+    ----------
+    study
+        Facts of the cohort; its ``labels`` win.
+    strata
+        Column ``strata`` of `compare_outcomes`: names of columns, joined by ", ".
+
+    Returns
+    -------
+    str
+        Such as ``, stratified by PD-L1``; empty without strata.
+    """
+    if not isinstance(strata, str) or not strata:
+        return ""
+    return f", stratified by {', '.join(shown(study, name) for name in strata.split(', '))}"
+
+
 def shown_layer(layer: str) -> str:
     """Return the display name of a layer.
 

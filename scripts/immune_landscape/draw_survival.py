@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from immune_landscape.display_text import clip_text, counted, format_p, shown
+from immune_landscape.display_text import clip_text, counted, format_p, shown, shown_strata
 from immune_landscape.figures import empty_figure, new_figure, styled
 from immune_landscape.palette import MUTED, GroupStyle, group_styles
 from immune_landscape.patient_outcomes import EVERYBODY
@@ -160,7 +160,7 @@ def _sentence(rows: Mapping[str, Any], level: float, study: Mapping[str, Any]) -
     parts = []
     if (row := rows.get("hazard_ratio")) is not None and pd.notna(row["estimate"]):
         firth = " (Firth)" if "Firth" in row["method"] else ""
-        within = f", stratified by {row['strata']}" if row["strata"] else ""
+        within = shown_strata(study, row["strata"])
         bounds = f"{row['low']:.2f} to {row['high']:.2f}"
         parts.append(f"hazard ratio {row['estimate']:.2f} [{100 * level:g} % CI {bounds}]{firth}{within}")
     if (row := rows.get("log_rank")) is not None and pd.notna(row["p"]):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from immune_landscape.display_text import counted, format_p, shown
+from immune_landscape.display_text import counted, format_p, shown, shown_strata
 from immune_landscape.html_parts import Html, bullets, join, table, tag
 from immune_landscape.measure_biomarkers import AGREES
 from immune_landscape.measure_safety import ANY_TERM
@@ -125,7 +125,7 @@ def _comparisons(comparisons: pd.DataFrame | None, study: Mapping[str, Any]) -> 
             f"{row['events_a']:.0f}/{row['n_a']:.0f}, {row['events_b']:.0f}/{row['n_b']:.0f}",
             f"{row['estimate']:.2f} [{_bounds(row)}]",
             format_p(row["p"]),
-            _how(row),
+            _how(row, study),
         ]
         for row in known.to_dict("records")
     ]
@@ -136,10 +136,9 @@ def _bounds(row: Mapping[Any, Any]) -> str:
     return "no interval" if pd.isna(row["low"]) else f"{row['low']:.2f}, {row['high']:.2f}"
 
 
-def _how(row: Mapping[Any, Any]) -> str:
-    strata = f", stratified by {row['strata']}" if isinstance(row["strata"], str) and row["strata"] else ""
+def _how(row: Mapping[Any, Any], study: Mapping[str, Any]) -> str:
     landmark = "" if pd.isna(row["landmark"]) else f", from {row['landmark']:g} on"
-    return f"{row['method']}{strata}{landmark} ({POPULATIONS[row['population']]})"
+    return f"{row['method']}{shown_strata(study, row['strata'])}{landmark} ({POPULATIONS[row['population']]})"
 
 
 def _safety(safety: pd.DataFrame | None) -> list[str]:

@@ -18,7 +18,7 @@ def test_each_arm_has_a_curve_its_median_and_numbers_at_risk(endpoint):
     assert len(artists(figure, "band")) == 2
     assert "TAS-102 + RAK, n = 20" in words
     assert "hazard ratio" in words.replace("\n", " ")
-    assert "stratified by cps_group" in words.replace("\n", " ")
+    assert "stratified by PD-L1 CPS" in words.replace("\n", " ")
     table = trial()["at_risk"]
     table = table[(table["endpoint"] == endpoint) & (table["by"] == "arm")]
     shown = [int(text.get_text()) for text in artists(figure, "at_risk")]
@@ -46,7 +46,7 @@ def test_the_forest_has_a_row_for_each_subgroup():
     words = check(figure)
     table = trial()["subgroups"]
     assert len(artists(figure, "ratio")) == table["estimate"].notna().sum()
-    for word in ("All patients", "Cps group: High", "Sex: Male", "Site: North", "p interaction"):
+    for word in ("All patients", "PD-L1 CPS: High", "Sex: Male", "Site: North", "p interaction"):
         assert word in words
 
 

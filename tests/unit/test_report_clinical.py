@@ -20,7 +20,7 @@ def test_rates_and_medians_are_told_of_all_and_of_each_arm(page):
         assert f"{name}</td>" in page
         assert f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]" in page
     assert "Median overall survival" in page
-    assert "Cps group" not in page
+    assert "PD-L1 CPS</td>" not in page
 
 
 def test_medians_of_evaluable_patients_are_told_where_nobody_was_randomised():
@@ -42,7 +42,7 @@ def test_arms_are_compared_with_their_strata(page):
     assert shown[0] != shown[1]
     assert shown[0] in page
     assert shown[1] not in page
-    assert "stratified by cps_group" in page
+    assert "stratified by PD-L1 CPS" in page
 
 
 def test_safety_and_doses_are_lines():
