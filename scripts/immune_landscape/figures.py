@@ -47,6 +47,8 @@ STYLE: Any = {
     "text.color": INK,
     "text.parse_math": False,  # display names are the user's; a dollar sign in one is no formula
     "svg.hashsalt": "immune-landscape",
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
@@ -257,7 +259,7 @@ def write_figures(drawn: Figure | Mapping[str, Figure], paths: Iterable[str | Pa
 def _settle(figure: Figure) -> None:
     """Fix the axes where the layout put them, rounded: its last digits differ between runs, and with them the file."""
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # not "none", with which each file would be drawn twice
     for axes in figure.axes:
         left, bottom, width, height = (round(float(value), 4) for value in axes.get_position().bounds)
         axes.set_position((left, bottom, width, height))
