@@ -20,6 +20,9 @@ LISTS_PER_ROOT, PROBES, PROBES_UPTO, GROWTH = 2, 32, 250_000, 0.3
 """Centres per root of the number of points, and how many of them a search looks into, so that the recall of 15 is 0.95:
 as many up to a number of points, then more by a power of it."""
 
+CANDIDATES = 3
+"""Points per neighbour whose codes are nearest, and whose distances are then computed. More find no further ones."""
+
 ROUNDS, POINTS_PER_CENTRE = 10, 64
 """Rounds and points in which centres are learnt. More take ten times as long and find no further neighbours."""
 
@@ -145,14 +148,18 @@ def _all_pairs(points: np.ndarray) -> Any:
 
 
 def _around_centres(points: np.ndarray, seed: int, probes: int | None) -> Any:
+    """Index points by their nearest centre and by four bits of each coordinate, which pick whom to measure."""
     import faiss
 
+    dimensions = points.shape[1]
     centres = max(1, min(round(LISTS_PER_ROOT * np.sqrt(len(points))), len(points) // 39))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(points.shape[1]), points.shape[1], centres)
-    index.cp.seed = seed & 0x7FFFFFFF
-    index.cp.niter, index.cp.max_points_per_centroid = ROUNDS, POINTS_PER_CENTRE
-    index.train(points)
-    index.add(points)
+    coded = faiss.IndexIVFPQFastScan(faiss.IndexFlatL2(dimensions), dimensions, centres, dimensions, 4)
+    coded.cp.seed = coded.pq.cp.seed = seed & 0x7FFFFFFF
+    coded.cp.niter, coded.cp.max_points_per_centroid = ROUNDS, POINTS_PER_CENTRE
+    coded.train(points)
     usual = round(PROBES * max(1.0, len(points) / PROBES_UPTO) ** GROWTH)
-    index.nprobe = min(probes or usual, centres)
+    coded.nprobe = min(probes or usual, centres)
+    index = faiss.IndexRefineFlat(coded)
+    index.k_factor = CANDIDATES
+    index.add(points)
     return index

@@ -19,19 +19,24 @@ def draw(composition, differences, contrasts, design, study=made.STUDY, scale="p
     return draw_composition(composition, differences, contrasts, design, study, scale=scale, columns=4)
 
 
+@pytest.fixture(scope="module")
+def figures(tables):
+    return draw(*tables)
+
+
 def patients_of(axes):
     return [line for line in axes.lines if (line.get_gid() or "").startswith("patient:")]
 
 
-def test_names_are_parents_and_contrast_with_parent(tables):
+def test_names_are_parents_and_contrast_with_parent(figures):
     contrasts = [item["name"] for item in made.STUDY["contrasts"]]
     expected = {"all", "nk", "t"} | {f"{name}.{parent}" for name in contrasts for parent in ("nk", "t")}
-    assert set(draw(*tables)) == expected
+    assert set(figures) == expected
 
 
-def test_each_panel_has_one_line_per_patient_with_both_visits(tables):
+def test_each_panel_has_one_line_per_patient_with_both_visits(tables, figures):
     differences = tables[1]
-    figure = draw(*tables)["response_change.t"]
+    figure = figures["response_change.t"]
     words = check(figure)
     chosen = differences[(differences["contrast"] == "response_change") & (differences["parent"] == "t")]
     assert len(patients_of(figure.axes[0])) == chosen["patient"].nunique() == 17
@@ -39,10 +44,10 @@ def test_each_panel_has_one_line_per_patient_with_both_visits(tables):
     assert "NR n = 11" in words
 
 
-def test_effects_are_printed_from_the_contrasts(tables):
+def test_effects_are_printed_from_the_contrasts(tables, figures):
     contrasts = tables[2]
     row = contrasts[(contrasts["contrast"] == "response_change") & (contrasts["subset"] == "cd4_tn")].iloc[0]
-    assert format_effect(row) in words_of(draw(*tables)["response_change.t"])
+    assert format_effect(row) in words_of(figures["response_change.t"])
 
 
 def test_points_are_the_values_of_the_table(tables):
@@ -54,16 +59,16 @@ def test_points_are_the_values_of_the_table(tables):
         assert drawn == pytest.approx(sorted(rows[column] * factor))
 
 
-def test_a_baseline_contrast_draws_points(tables):
-    figure = draw(*tables)["at_baseline.nk"]
+def test_a_baseline_contrast_draws_points(figures):
+    figure = figures["at_baseline.nk"]
     words = check(figure)
     assert all(len(line.get_xdata()) == 1 for line in patients_of(figure.axes[0]))
     assert len(patients_of(figure.axes[0])) == 19
     assert "NR n = 13" in words
 
 
-def test_change_in_all_patients_has_one_group(tables):
-    assert "All patients n = 17" in check(draw(*tables)["all_change.nk"])
+def test_change_in_all_patients_has_one_group(figures):
+    assert "All patients n = 17" in check(figures["all_change.nk"])
 
 
 def test_sparse_subsets_are_named_as_such(tables):
