@@ -113,6 +113,8 @@ def adjusted_rand(first: ArrayLike, second: ArrayLike) -> float:
     import igraph
 
     codes = [pd.factorize(np.asarray(labels))[0].tolist() for labels in (first, second)]
+    if len(codes[0]) < 2:  # igraph refuses what has no pair
+        return 1.0
     found = float(igraph.compare_communities(*codes, method="adjusted_rand"))
     # One cluster of all cells twice, or each cell its own twice, leave nothing to adjust by.
     return 1.0 if math.isnan(found) else found

@@ -21,7 +21,7 @@ LISTS_PER_ROOT, PROBES, PROBES_UPTO, GROWTH = 2, 32, 250_000, 0.3
 as many up to a number of points, then more by a power of it."""
 
 CANDIDATES = 3
-"""Points per neighbour whose codes are nearest, and whose distances are then computed. More find no further ones."""
+"""Points per neighbour whose codes are nearest, and whose distances are computed; twice as many find hardly more."""
 
 ROUNDS, POINTS_PER_CENTRE = 10, 64
 """Rounds and points in which centres are learnt. More take ten times as long and find no further neighbours."""

@@ -22,7 +22,7 @@ STABILITY_COLUMNS = [
     "resolution", "clusters", "ari_seeds", "ari_subsamples", "jaccard_min", "jaccard_median", "stable_share",
 ]  # fmt: skip
 JACCARD_COLUMNS = ["resolution", "cluster", "cells", "jaccard"]
-GRAPHS = 4_000_000
+GRAPHS = 2_000_000
 """Cells in the graphs that are held at a time; a cell and its neighbours take about two kilobytes."""
 
 MATCH_COLUMNS = ["a", "b", "cells_a", "cells_b", "shared", "jaccard"]
@@ -210,13 +210,13 @@ def _over_seeds(
 
     def run(given: tuple[float, int]) -> np.ndarray:
         """Return the clusters of a resolution and a seed."""
-        return find_communities(graph, *given).astype(np.int32)
+        return find_communities(graph, *given)
 
     runs = iter(map_forked(run, list(product(resolutions, leiden_seeds)), workers))
     full, agreement = {}, {}
     for resolution in resolutions:
         found = list(islice(runs, seeds))
-        full[resolution] = found[0].astype(np.int64)
+        full[resolution] = found[0]
         agreement[resolution] = float(np.mean([adjusted_rand(a, b) for a, b in combinations(found, 2)]))
     return full, agreement
 

@@ -148,7 +148,7 @@ def sweep_labels(
         intervals=False, max_exact=min(testing.max_exact, MAX_LABELINGS), draws=min(testing.draws, MAX_LABELINGS)
     )
 
-    def run(given: tuple[str, float, int]) -> list[_Relabelled]:
+    def run(given: tuple[str, float, int]) -> list[_Compared]:
         """Label the cells anew with every annotator, and compare composition."""
         found = []
         for facts, cells, told in _relabelled(sweeps, frozen, seed, *given, annotators):
@@ -160,7 +160,7 @@ def sweep_labels(
             rows = tables["contrasts"]
             rows = rows.loc[rows["status"] == "tested", [*KEYS, "effect", "p"]].assign(**facts)
             counted = composition.groupby(["parent", "subset"], sort=False)["cells"].agg(tuple)
-            found.append(_Relabelled(rows, counted, [facts | each for each in told]))
+            found.append(_Compared(rows, counted, [facts | each for each in told]))
         return found
 
     ways = list(product(spaces, resolution_factors, range(1, seeds + 1)))
@@ -173,7 +173,7 @@ def sweep_labels(
     return {"labels": labels, "stability": stability, "runs": runs}
 
 
-class _Relabelled(NamedTuple):
+class _Compared(NamedTuple):
     """What one run found: effects, the cells of each subset by sample, and facts of its branches."""
 
     rows: pd.DataFrame
